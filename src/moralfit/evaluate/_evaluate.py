@@ -1,0 +1,141 @@
+"""An evaluation from start to end: which agents, over which base, on which items, and what is left on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from moralfit.agents import Agent, LanguageAgent, RandomAgent
+from moralfit.errors import ModelError, RunError
+from moralfit.evaluate._play import SCHEMA, play
+from moralfit.evaluate._scenes import HELD, items
+from moralfit.evaluate._summary import summarise
+from moralfit.files import sha256, write_json
+from moralfit.models import Base, add_adapter, load_base, read_adapter_config
+from moralfit.recipe import Recipe, parse_recipe
+from moralfit.words import preference_in_words
+
+#: The recipe's copy inside an adapter folder, so that an adapter alone can be evaluated.
+RECIPE_FILE = "moralfit.yaml"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An adapter with the recipe it was trained by."""
+
+    key: str
+    folder: Path
+    recipe: Recipe
+
+
+def find_adapter(place: Path) -> tuple[Path, Recipe]:
+    """The adapter folder and recipe of a run folder or of an adapter folder.
+
+    Raises:
+        RunError: It is neither, or the run is unfinished. ModelError: The adapter is damaged.
+    """
+    if not place.is_dir():
+        raise RunError(f"{place}: no such run or adapter folder")
+    folder = place / "adapter" if (place / "recipe.yaml").exists() else place
+    if folder != place and not folder.is_dir():
+        raise RunError(f"{place}: the run has no adapter yet; run its training to the end first")
+    read_adapter_config(folder)
+    path = folder / RECIPE_FILE
+    if not path.exists():
+        raise RunError(f"{folder}: an adapter without {RECIPE_FILE}, which says what it was trained for")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        raise RunError(f"{path}: damaged") from None
+    return folder, parse_recipe(values, str(path))
+
+
+def evaluate(
+    places: Sequence[Path],
+    out: Path,
+    overwrite: bool = False,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Plays the adapters of runs or adapter folders beside their common base, and writes `out`.
+
+    Args:
+        places: Run or adapter folders; the first one's recipe says what is played.
+        out: Gets `records.jsonl`, `settings.json` and `summary.json`. progress: Agent name, items done, items in all.
+
+    Returns:
+        The summary as written.
+
+    Raises:
+        RunError, ModelError: Something is missing, damaged, for another base, or without effect.
+    """
+    tuned = _named([find_adapter(place) for place in places])
+    recipe = tuned[0].recipe
+    others = {t.recipe.model.base for t in tuned} - {recipe.model.base}
+    if others:
+        raise ModelError(f"adapters for different bases cannot share one: {recipe.model.base} and {', '.join(others)}")
+    base = load_base(recipe.model)
+    for t in tuned:
+        add_adapter(base, t.folder, t.key)
+        say(f"{t.folder}: reloaded; moves the probe logits by up to {base.adapters[t.key]:.2f}")
+    targets = {t.recipe.preference.build().name: t.recipe.preference.build() for t in tuned}
+    agents, fingerprints, described = _agents(recipe, base, tuned)
+    played = [item for split in HELD for item in items(recipe, split)]
+    total = len(played)
+    names = {agent.key: agent.name for agent in agents}
+    records = play(
+        out, agents, fingerprints, played, targets, recipe.evaluation.probabilities,
+        lambda key, done: progress(names[key], done, total), overwrite,
+    )  # fmt: skip
+    summary = {"schema": SCHEMA, "agents": described, "rows": summarise(records, list(targets))}
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def _named(found: Sequence[tuple[Path, Recipe]]) -> list[Tuned]:
+    """Keys for the adapters: `tuned` if there is one, else what tells them apart."""
+    if len(found) == 1:
+        return [Tuned("tuned", *found[0])]
+    slugs = [recipe.preference.slug for _, recipe in found]
+    keys = [f"tuned-{slug}" if slugs.count(slug) == 1 else f"tuned-{slug}-{number}" for number, slug in enumerate(slugs, 1)]
+    return [Tuned(key.replace(".", "_"), folder, recipe) for key, (folder, recipe) in zip(keys, found, strict=True)]
+
+
+def _agents(recipe: Recipe, base: Base, tuned: Sequence[Tuned]) -> tuple[list[Agent], dict[str, str], list[dict[str, Any]]]:
+    """The agents in the order in which people read them, what each was loaded from, and their description."""
+    options = {"batch_size": recipe.evaluation.batch_size, "max_new_tokens": recipe.evaluation.max_new_tokens}
+    origin = f"{base.name}@{base.revision} {base.machine.dtype} {json.dumps(options)}"
+    agents: list[Agent] = []
+    fingerprints: dict[str, str] = {}
+    described: list[dict[str, Any]] = []
+
+    def add(agent: Agent, fingerprint: str, preference: str | None, **more: Any) -> None:
+        agents.append(agent)
+        fingerprints[agent.key] = fingerprint
+        described.append({"key": agent.key, "name": agent.name, "kind": agent.kind, "preference": preference, **more})
+
+    compare = recipe.evaluation.compare
+    if "random" in compare:
+        add(RandomAgent(), "random", None)
+    if "base" in compare:
+        add(LanguageAgent("base", base.name.split("/")[-1], "base", base, **options), origin, None)
+    seen = set()
+    for t in tuned:
+        preference = t.recipe.preference.build()
+        if "prompted" in compare and preference.name not in seen:
+            seen.add(preference.name)
+            key = "prompted" if len(tuned) == 1 else f"prompted-{t.recipe.preference.slug}"
+            told = preference_in_words(preference)
+            agent = LanguageAgent(key, f"base told to be {preference.name}", "prompted", base, preamble=told, **options)
+            add(agent, f"{origin} {told}", preference.name, preamble=told)
+    for t in tuned:
+        preference = t.recipe.preference.build()
+        weights = sha256(t.folder / "adapter_model.safetensors")
+        agent = LanguageAgent(t.key, f"tuned to be {preference.name}", "adapter", base, adapter=t.key, **options)
+        add(agent, f"{origin} {weights}", preference.name, sha256=weights, moves_logits_by=round(base.adapters[t.key], 4))
+    return agents, fingerprints, described

@@ -1,0 +1,162 @@
+"""Playing: every agent answers every item, one record per decision, appended as it comes; an interrupted evaluation goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moralfit.agents import Agent
+from moralfit.errors import RunError
+from moralfit.evaluate._scenes import Item, Target, target
+from moralfit.files import read_json, write_json, write_text
+from moralfit.preferences import SocialPreferences
+from moralfit.words import parse_reply
+
+#: Version of the records and of the summary; raised when a field changes its meaning.
+SCHEMA = 1
+
+Record = dict[str, Any]
+
+#: Prompts between two writes: what an interruption can cost.
+_PORTION = 64
+
+
+def play(
+    folder: Path,
+    agents: Sequence[Agent],
+    fingerprints: Mapping[str, str],
+    items: Sequence[Item],
+    targets: Mapping[str, SocialPreferences],
+    probabilities: bool,
+    progress: Callable[[str, int], None],
+    overwrite: bool = False,
+) -> list[Record]:
+    """Completes `records.jsonl` in `folder` and returns all records.
+
+    Args:
+        fingerprints: For each agent key, what it was loaded from. targets: Preferences that play is held against, by name.
+        probabilities: Whether to read option probabilities from the logits too.
+        progress: Called with an agent's key and how many of its items are done.
+
+    Raises:
+        RunError: The folder holds another evaluation (and `overwrite` is not set), or cannot be written.
+    """
+    path = folder / "records.jsonl"
+    settings = {
+        "schema": SCHEMA,
+        "items": hashlib.sha256(json.dumps([[i.id, i.messages] for i in items]).encode()).hexdigest(),
+        "targets": sorted(targets),
+        "probabilities": probabilities,
+    }
+    records = [] if overwrite else _earlier(folder, settings, fingerprints)
+    write_json(folder / "settings.json", {**settings, "agents": dict(fingerprints)})
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    answers = {name: [target(item.scene, preference) for item in items] for name, preference in targets.items()}
+    done = {(record["agent"], record["prompt_id"]) for record in records}
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            for agent in agents:
+                left = [n for n, item in enumerate(items) if (agent.key, item.id) not in done]
+                finished = len(items) - len(left)
+                progress(agent.key, finished)
+                for portion in (left[start : start + _PORTION] for start in range(0, len(left), _PORTION)):
+                    asked = [(items[n].scene, items[n].messages) for n in portion]
+                    replies: dict[int, str] = {}
+                    for position, reply in agent.replies(asked, [items[n].seed for n in portion]):
+                        replies[position] = reply
+                        progress(agent.key, finished + len(replies))
+                    parsed = [parse_reply(scene, replies[p]) for p, (scene, _) in enumerate(asked)]
+                    shares: dict[int, list[list[float]]] = {}
+                    if probabilities:
+                        shares = dict(agent.probabilities(asked, [p.actions for p in parsed]))
+                    for position, n in enumerate(portion):
+                        new = _records(
+                            agent.key,
+                            items[n],
+                            {name: found[n] for name, found in answers.items()},
+                            replies[position],
+                            parsed[position].status,
+                            parsed[position].actions,
+                            shares.get(position),
+                        )
+                        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in new)
+                        records += new
+                    file.flush()
+                    finished += len(portion)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); run the same command again to go on") from None
+    return records
+
+
+def _earlier(folder: Path, settings: dict[str, Any], fingerprints: Mapping[str, str]) -> list[Record]:
+    """Records of whole prompts from an earlier run of the same evaluation; a line cut off by an interruption is dropped."""
+    path = folder / "records.jsonl"
+    if not path.exists() or not (folder / "settings.json").exists():
+        return []
+    earlier = read_json(folder / "settings.json")
+    known = earlier.pop("agents", {})
+    changed = [key for key in fingerprints if key in known and known[key] != fingerprints[key]]
+    if earlier != settings or changed:
+        what = f"another {' and '.join(changed)}" if changed else "other prompts or targets"
+        raise RunError(f"{folder}: holds an evaluation of {what}; pass --overwrite to replace it, or another --out")
+    records: list[Record] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    count: dict[tuple[str, str], int] = {}
+    for record in records:
+        count[record["agent"], record["prompt_id"]] = count.get((record["agent"], record["prompt_id"]), 0) + 1
+    return [
+        record
+        for record in records
+        if record["agent"] in fingerprints and count[record["agent"], record["prompt_id"]] == record["of"]
+    ]
+
+
+def _records(
+    agent: str,
+    item: Item,
+    targets: Mapping[str, Target],
+    reply: str,
+    status: str,
+    actions: Sequence[str],
+    probabilities: list[list[float]] | None,
+) -> list[Record]:
+    scene, game = item.scene, item.scene.game
+    belief = None if scene.belief is None else [[float(p) for p in d] for d in scene.belief]
+    found = []
+    for place, decision in enumerate(scene.asked):
+        information = game.information_sets[decision]
+        found.append(
+            {
+                "schema": SCHEMA,
+                "agent": agent,
+                "split": item.split,
+                "item": item.number,
+                "prompt_id": item.id,
+                "seed": item.seed,
+                "game": game.name,
+                "payoffs": {letter: int(value) for letter, value in game.parameters.items()},
+                "region": item.region,
+                "frame": scene.frame.name,
+                "ask": "plan" if scene.decision is None else "decision",
+                "decision": information.name,
+                "of": len(scene.asked),
+                "actions": list(information.actions),
+                "labels": list(scene.labels[decision]),
+                "belief": belief,
+                "prompt": item.messages[-1]["content"],
+                "reply": reply,
+                "status": status,
+                "action": actions[place] if actions else None,
+                "optimum": {name: list(found.optimum[place]) for name, found in targets.items()},
+                "advantage": {name: found.advantage[place] for name, found in targets.items()},
+                "probabilities": None if probabilities is None else [round(p, 6) for p in probabilities[place]],
+            }
+        )
+    return found

@@ -1,0 +1,31 @@
+"""An evaluation as the command line shows it: with progress bars, and with the report rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from moralfit.console import bar
+from moralfit.evaluate._evaluate import evaluate
+from moralfit.report import write_comparison, write_report
+
+
+def evaluate_and_report(places: Sequence[Path], out: Path, overwrite: bool, console: Console) -> tuple[dict[str, Any], Path]:
+    """Evaluates into `out` and writes the report beside it: the run's own, or one that compares several adapters."""
+    with ExitStack() as stack:
+        bars: dict[str, Any] = {}
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name not in bars:
+                stack.close()
+                bars[name] = stack.enter_context(bar(console, name, total))
+            bars[name](done)
+
+        summary = evaluate(places, out, overwrite, progress, console.print)
+    run = out.parent
+    report = write_report(run) if (run / "recipe.yaml").exists() else write_comparison(run)
+    return summary, report

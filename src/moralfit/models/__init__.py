@@ -1,0 +1,30 @@
+"""Models: the embedded one, any causal language model of the Hub, adapters over them, and the machine they run on."""
+
+from moralfit.models._embedded import cache_folder, embedded_model
+from moralfit.models._load import (
+    EMBEDDED,
+    Base,
+    Messages,
+    add_adapter,
+    chat_ids,
+    load_base,
+    load_tokenizer,
+    read_adapter_config,
+)
+from moralfit.models._machine import Machine, choose_machine, environment
+
+__all__ = [
+    "EMBEDDED",
+    "Base",
+    "Machine",
+    "Messages",
+    "add_adapter",
+    "cache_folder",
+    "chat_ids",
+    "choose_machine",
+    "embedded_model",
+    "environment",
+    "load_base",
+    "load_tokenizer",
+    "read_adapter_config",
+]

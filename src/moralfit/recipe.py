@@ -1,0 +1,324 @@
+"""Recipes: one YAML file that says everything a run needs, checked in full before anything starts.
+
+Names here are ours and stay; :mod:`moralfit.train` maps them to whatever TRL, PEFT and transformers call them today.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from moralfit.errors import GameError, RecipeError
+from moralfit.games import GAMES, PayoffGrid, exact
+from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of a recipe: unknown keys are errors, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """The base model and where it runs."""
+
+    base: str = "embedded"
+    revision: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+
+
+class PreferenceSection(Section):
+    """What the agent shall want."""
+
+    kind: Literal["economicus", "moralis"]
+    kappa: float | None = None
+
+    @field_validator("kappa")
+    @classmethod
+    def _kappa_in_range(cls, kappa: float | None) -> float | None:
+        if kappa is not None and not 0 <= kappa <= 1:
+            raise ValueError("kappa must lie between 0 (own payoff alone) and 1 (only what if everyone did this)")
+        return kappa
+
+    @model_validator(mode="after")
+    def _kappa_belongs_to_moralis(self) -> Self:
+        if self.kind == "moralis" and self.kappa is None:
+            raise ValueError("homo moralis needs kappa, for example preference.kappa=0.5")
+        if self.kind == "economicus" and self.kappa is not None:
+            raise ValueError("homo economicus has no kappa; on the command line say preference=economicus")
+        return self
+
+    def build(self) -> SocialPreferences:
+        """The preference itself."""
+        return HomoEconomicus() if self.kappa is None else HomoMoralis(exact(self.kappa, "kappa"))
+
+    @property
+    def slug(self) -> str:
+        """For folder names: `economicus`, `moralis-0.5`."""
+        return self.kind if self.kappa is None else f"{self.kind}-{self.kappa:g}"
+
+
+class PayoffSection(Section):
+    """The grid that T > R > P > S are drawn from, in points."""
+
+    low: int = 1
+    high: int = 20
+    step: int = 1
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        try:
+            self.build()
+        except GameError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def build(self) -> PayoffGrid:
+        """The grid itself."""
+        return PayoffGrid(self.low, self.high, self.step)
+
+
+class BeliefSection(Section):
+    """How often each kind of belief about the others is drawn (relative weights)."""
+
+    unstated: float = Field(1, ge=0)
+    certain: float = Field(1, ge=0)
+    halves: float = Field(1, ge=0)
+    tenths: float = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_is_drawn(self) -> Self:
+        if not any(self.weights):
+            raise ValueError("at least one kind of belief needs a positive weight")
+        return self
+
+    @property
+    def weights(self) -> tuple[float, float, float, float]:
+        """In the order of :data:`BELIEF_SHARES`."""
+        return (self.unstated, self.certain, self.halves, self.tenths)
+
+
+#: For each kind of belief, the shares of others that may be said to take an action; None states no belief.
+BELIEF_SHARES: tuple[tuple[Fraction, ...] | None, ...] = (
+    None,
+    (Fraction(0), Fraction(1)),
+    (Fraction(0), Fraction(1, 2), Fraction(1)),
+    tuple(Fraction(n, 10) for n in range(11)),
+)
+
+
+class DataSection(Section):
+    """The data set that theory writes."""
+
+    games: tuple[str, ...] = tuple(GAMES)
+    payoffs: PayoffSection = PayoffSection()
+    beliefs: BeliefSection = BeliefSection()
+    plan_share: Share = 0.8
+    system: str | None = None
+    train_samples: int = Field(1000, ge=1)
+    heldout_samples: int = Field(100, ge=1)
+
+    @field_validator("games")
+    @classmethod
+    def _games_exist(cls, games: tuple[str, ...]) -> tuple[str, ...]:
+        if not games or len(set(games)) < len(games):
+            raise ValueError("name each game once, and at least one")
+        for game in games:
+            if game not in GAMES:
+                raise ValueError(f"unknown game {game!r}{_nearest(game, GAMES)}; known: {', '.join(GAMES)}")
+        return games
+
+
+class LoraSection(Section):
+    """The adapter."""
+
+    r: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | tuple[str, ...] = "all-linear"
+    peft: dict[str, Any] = {}
+
+
+class TrainingSection(Section):
+    """How the adapter is trained."""
+
+    epochs: float = Field(1, gt=0)
+    batch_size: int = Field(8, ge=1)
+    gradient_accumulation: int = Field(1, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    schedule: str = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    max_length: int = Field(1024, ge=32)
+    group_by_length: bool = True
+    save_every: int = Field(50, ge=1)
+    log_every: int = Field(5, ge=1)
+    trl: dict[str, Any] = {}
+
+
+class EvaluationSection(Section):
+    """What is played after training."""
+
+    prompts: int = Field(60, ge=1)
+    batch_size: int = Field(16, ge=1)
+    max_new_tokens: int = Field(256, ge=8)
+    compare: tuple[Literal["base", "prompted", "random"], ...] = ("base", "prompted", "random")
+    probabilities: bool = True
+
+
+class HubSection(Section):
+    """Where the adapter goes when training is done."""
+
+    push: bool = False
+    repo_id: str | None = None
+    private: bool = True
+
+    @model_validator(mode="after")
+    def _push_needs_a_place(self) -> Self:
+        if self.push and not self.repo_id:
+            raise ValueError("hub.push needs hub.repo_id, for example yourname/moralis-smollm2")
+        return self
+
+
+class Recipe(Section):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(0, ge=0)
+    output: str = "runs"
+    model: ModelSection = ModelSection()
+    preference: PreferenceSection
+    data: DataSection = DataSection()
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    hub: HubSection = HubSection()
+
+    @property
+    def run(self) -> Path:
+        """The run folder, named after the recipe and its preference."""
+        return Path(self.output) / f"{self.name}-{self.preference.slug}"
+
+    def as_yaml(self) -> str:
+        """The resolved recipe: every key with its value, in the order of the sections."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe, applies dotted overrides (`preference.kappa=0.5`, `preference=economicus`) and checks all of it.
+
+    Raises:
+        RecipeError: The file is missing or no YAML mapping, or some keys or values are wrong; the message lists every problem
+            with its key and, for an unknown key, the nearest valid one.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot read the recipe ({error.strerror}); recipes/ has examples") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: the recipe is not UTF-8 text") from None
+    try:
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections, not {type(values).__name__}")
+    problems = [problem for override in overrides for problem in _apply(values, override)]
+    return _validated(values, str(path), problems)
+
+
+def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
+    """Checks a recipe that has already been read, such as the one stored with a run. Raises RecipeError as `load_recipe`."""
+    return _validated(values, source, [])
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 floats (5e-4 is a number) and no key twice: the second would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
+    """Sets one dotted key in `values`; yields what is wrong with the override."""
+    key, equals, text = override.partition("=")
+    if not equals or not key or override.startswith("-"):
+        yield f"{override!r}: an override has the form section.key=value"
+        return
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        yield f"{override!r}: the value is not valid YAML"
+        return
+    *sections, last = key.split(".")
+    place = values
+    for section in sections:
+        inner = place.get(section)
+        if section == "preference" and isinstance(inner, str):
+            inner = {"kind": inner}
+        if inner is not None and not isinstance(inner, dict):
+            yield f"{override!r}: {section} is a value, not a section"
+            return
+        place[section] = place = dict(inner or {})
+    place[last] = value
+
+
+def _validated(values: dict[str, Any], source: str, problems: list[str]) -> Recipe:
+    values = dict(values)
+    if isinstance(values.get("preference"), str):
+        values["preference"] = {"kind": values["preference"]}
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problems += [_explain(item) for item in error.errors()]
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise RecipeError(f"{source}: {len(problems)} problem{'s' * (len(problems) > 1)} in the recipe\n{listed}")
+    return recipe
+
+
+def _explain(item: Any) -> str:
+    """One validation error as a person would say it."""
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location) or "recipe"
+    if item["type"] == "extra_forbidden":
+        section: Any = Recipe
+        for part in location[:-1]:
+            section = section.model_fields[part].annotation
+        fields = list(section.model_fields)
+        return f"{key}: unknown key{_nearest(location[-1], fields)}; valid here: {', '.join(fields)}"
+    if item["type"] == "missing":
+        return f"{key}: required but not given"
+    message = item["msg"].removeprefix("Value error, ")
+    given = item.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | None) and item["type"] != "missing" else ""
+    return f"{key}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _nearest(word: str, known: Any) -> str:
+    near = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,43 @@
+"""`python -m moralfit.train RECIPE [section.key=value...]`: from a recipe to an adapter, its evaluation and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from moralfit.console import run_cli, silence_progress_bars
+from moralfit.recipe import load_recipe
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe; see recipes/.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Dotted overrides such as preference.kappa=0.5 lora.r=8.")
+    ] = None,
+    validate: Annotated[bool, typer.Option("--validate", help="Check the recipe, print it as resolved, and stop.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what a run would do and stop.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in the same folder first.")] = False,
+) -> None:
+    """Train, evaluate and report. Run the same command again to continue an interrupted run."""
+    console = Console()
+    resolved = load_recipe(recipe, overrides or [])
+    if validate:
+        console.print(resolved.as_yaml(), markup=False, highlight=False)
+        return
+    silence_progress_bars()
+    from moralfit.train import Run, dry_run
+
+    if dry:
+        dry_run(resolved, console)
+    else:
+        Run(resolved, console).go(overwrite)
+
+
+if __name__ == "__main__":
+    run_cli(app)

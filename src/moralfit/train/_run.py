@@ -1,0 +1,194 @@
+"""A run from recipe to report. Each step leaves something complete on disk or nothing, so the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from moralfit.console import bar
+from moralfit.dataset import build_dataset, load_built, sizes
+from moralfit.errors import RunError
+from moralfit.evaluate import RECIPE_FILE, by_decision, overview
+from moralfit.evaluate._run import evaluate_and_report
+from moralfit.files import new_folder, read_json, sha256, write_json, write_text
+from moralfit.hub import push_run
+from moralfit.models import Base, choose_machine, environment, load_base, load_tokenizer
+from moralfit.recipe import Recipe
+from moralfit.train._trainer import Recorder, build_trainer, check_supervision, fit, sealed_checkpoint
+
+_FINISHED = "finished.json"
+
+
+class Run:
+    """One run folder and the steps that fill it."""
+
+    def __init__(self, recipe: Recipe, console: Console) -> None:
+        self.recipe, self.console, self.folder = recipe, console, recipe.run
+        self.environment: dict[str, Any] = {"seconds": {}}
+
+    def go(self, overwrite: bool) -> dict[str, Any] | None:
+        """Does what is missing and prints the result. Returns the evaluation's summary.
+
+        Raises:
+            RunError: The folder holds a run of another recipe. Others: as the steps raise them.
+        """
+        self._claim(overwrite)
+        if (self.folder / _FINISHED).exists():
+            summary: dict[str, Any] = read_json(self.folder / "evaluation" / "summary.json")
+            self.console.print(f"{self.folder}: finished earlier; nothing was done again. --overwrite starts anew.")
+            self._show(summary)
+            return summary
+        self._data()
+        if not (self.folder / "adapter").exists():
+            self._train()
+        with self._timed("evaluate"):
+            summary, report = evaluate_and_report([self.folder], self.folder / "evaluation", overwrite, self.console)
+        # The report is drawn once more with the time that the evaluation took.
+        from moralfit.report import write_report
+
+        write_report(self.folder)
+        if self.recipe.hub.push:
+            self.console.print(f"pushed to {push_run(self.folder, self.recipe.hub)}")
+        write_json(self.folder / _FINISHED, {"adapter": sha256(self.folder / "adapter" / "adapter_model.safetensors")})
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        self._show(summary)
+        return summary
+
+    def _claim(self, overwrite: bool) -> None:
+        """Takes the folder for this recipe, or finds that it is this recipe's already."""
+        stored = self.folder / "recipe.yaml"
+        text = self.recipe.as_yaml()
+        if overwrite and self.folder.exists():
+            if not stored.exists() and any(self.folder.iterdir()):
+                raise RunError(f"{self.folder}: not a run folder; it is not overwritten. Move it away or choose another output")
+            shutil.rmtree(self.folder)
+        if stored.exists():
+            if stored.read_text(encoding="utf-8") != text:
+                changed = _differences(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(text))
+                raise RunError(
+                    f"{self.folder}: holds a run of another recipe (differs in {', '.join(changed)}). "
+                    "Give this one another name (name=...), or pass --overwrite to delete that run"
+                )
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise RunError(f"{self.folder}: exists and is not a run folder; move it away or choose another output")
+        write_text(stored, text)
+        if (self.folder / "environment.json").exists():
+            self.environment = read_json(self.folder / "environment.json")
+
+    def _data(self) -> None:
+        folder = self.folder / "dataset"
+        if folder.exists():
+            return
+        total = sum(sizes(self.recipe).values())
+        with self._timed("data"), bar(self.console, "data set", total) as update:
+            build_dataset(self.recipe, folder, update)
+
+    def _train(self) -> None:
+        """Trains from the last sealed checkpoint and writes `adapter/`."""
+        recipe, folder = self.recipe, self.folder
+        splits = load_built(folder / "dataset")
+        with self._timed("load"):
+            base = load_base(recipe.model)
+        machine = base.machine
+        self.console.print(f"{base.name} on {machine.device} in {machine.dtype} ({machine.reason})")
+        self.environment |= environment(machine)
+        shown: dict[str, Any] = {}
+
+        def progress(step: int, steps: int, loss: float | None) -> None:
+            if "update" in shown:
+                shown["update"](step, "" if loss is None else f"loss {loss:.3f}")
+
+        recorder = Recorder(folder / "metrics.jsonl", progress)
+        output = folder / "checkpoints"
+        trainer = build_trainer(base, recipe.lora, recipe.training, recipe.seed, splits["train"], output, [recorder])
+        supervised = check_supervision(trainer, list(splits["train"]), base.tokenizer)
+        tokens = sum(len(ids) for ids in trainer.train_dataset["input_ids"])
+        trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+        self.console.print(
+            f"{len(splits['train']):,} samples, {tokens:,} tokens, {supervised:,} of them supervised (decoded and checked); "
+            f"{trained:,} weights to train"
+        )
+        checkpoint = sealed_checkpoint(output, self.console.print)
+        if checkpoint is not None:
+            self.console.print(f"resuming from {checkpoint.name}")
+        steps = -(-len(splits["train"]) // (recipe.training.batch_size * recipe.training.gradient_accumulation))
+        with self._timed("train"), bar(self.console, "training", max(1, round(steps * recipe.training.epochs))) as update:
+            shown["update"] = update
+            fit(trainer, checkpoint)
+        self._save(base, trainer)
+
+    def _save(self, base: Base, trainer: Any) -> None:
+        """The adapter as plain PEFT safetensors that name the upstream base, with the recipe beside them."""
+        with new_folder(self.folder / "adapter") as temporary:
+            trainer.model.save_pretrained(temporary, safe_serialization=True)
+            # PEFT writes a card that names local paths.
+            (temporary / "README.md").unlink(missing_ok=True)
+            write_text(temporary / RECIPE_FILE, self.recipe.as_yaml())
+        del trainer, base.model
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        """Adds the seconds of a step, so that a resumed run counts what earlier attempts spent on it as well."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self.environment.setdefault("seconds", {})
+            seconds[step] = round(seconds.get(step, 0) + time.perf_counter() - start, 1)
+            if self.folder.exists():
+                write_json(self.folder / "environment.json", self.environment)
+
+    def _show(self, summary: dict[str, Any]) -> None:
+        self.console.print(by_decision(summary), overview(summary))
+        seconds = read_json(self.folder / "environment.json").get("seconds", {})
+        spent = ", ".join(f"{step} {took:.0f} s" for step, took in seconds.items())
+        self.console.print(f"time: {spent}")
+        self.console.print(f"adapter: {self.folder / 'adapter'}\nreport:  {self.folder / 'report.html'}")
+
+
+def dry_run(recipe: Recipe, console: Console) -> None:
+    """Says what a run would do, with real samples and the real tokenizer, and writes nothing."""
+    from moralfit.dataset import row, samples
+
+    machine = choose_machine(recipe.model)
+    tokenizer = load_tokenizer(recipe.model)
+    lengths, supervised = [], []
+    for sample in samples(recipe, "train", min(100, recipe.data.train_samples)):
+        stored = row(sample, recipe.data.system)
+        prompt = tokenizer.apply_chat_template(stored["prompt"], add_generation_prompt=True, tokenize=False)
+        whole = tokenizer.apply_chat_template(stored["prompt"] + stored["completion"], tokenize=False)
+        lengths.append(len(tokenizer(whole, add_special_tokens=False)["input_ids"]))
+        supervised.append(lengths[-1] - len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
+    training = recipe.training
+    steps = -(-recipe.data.train_samples // (training.batch_size * training.gradient_accumulation)) * training.epochs
+    table = Table(title=f"{recipe.name}: what a run would do", show_header=False)
+    mean = sum(lengths) / len(lengths)
+    for name, value in {
+        "preference": recipe.preference.build().name,
+        "base": recipe.model.base,
+        "device and dtype": f"{machine.device}, {machine.dtype} ({machine.reason})",
+        "samples": f"{recipe.data.train_samples:,} to train on, {recipe.data.heldout_samples:,} in each held-out split",
+        "tokens a sample": f"{mean:.0f}, {sum(supervised) / len(supervised):.0f} of them supervised, at most {max(lengths)}",
+        "tokens in all": f"{mean * recipe.data.train_samples * training.epochs:,.0f}",
+        "optimizer steps": f"{steps:,.0f}",
+        "run folder": str(recipe.run),
+    }.items():
+        table.add_row(name, value)
+    console.print(table)
+    if max(lengths) > training.max_length:
+        console.print(f"training.max_length is {training.max_length}: longer samples would stop the training; raise it")
+
+
+def _differences(one: Any, other: Any, prefix: str = "") -> list[str]:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [] if one == other else [prefix.rstrip(".")]
+    keys = dict.fromkeys([*one, *other])
+    return [d for key in keys for d in _differences(one.get(key), other.get(key), f"{prefix}{key}.")]

@@ -1,0 +1,292 @@
+"""The reply that training teaches: a short derivation of the optimal plan, ending in one answer line.
+
+Utility is scaled to integers. With kappa = a / (w + a) in lowest terms and q the common denominator of the belief, a plan's utility
+times 2 q (w + a) is
+
+    w * (own payoffs in both roles against the believed others, over q games) + a * q * (sum of both players' payoffs if both
+    follow the plan),
+
+so each comparison below is between two integers built from payoffs of the table. A second mover's choice counts through its own
+payoff where only the others can bring it about, through the sum alone where kappa = 1, and through both on the agent's own path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from moralfit.errors import WordsError
+from moralfit.games import Plan, Strategy
+from moralfit.preferences import SocialPreferences
+from moralfit.solve import equilibrium_belief
+from moralfit.words._prompt import number, step_name
+from moralfit.words._scene import Scene
+
+#: (multiplicity, payoff): the term of a sum.
+Term = tuple[int, Fraction]
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One action of one step: its label, what play it leads to, and the terms that count for the agent and for both."""
+
+    label: str
+    leads_to: str
+    own: tuple[Term, ...]
+    both: tuple[Term, ...]
+    both_times: int
+    slip: Fraction | None = None
+
+    def value(self, w: int, a: int) -> Fraction:
+        return w * _total(self.own) + a * self.both_times * _total(self.both)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A reply with what it answers: the optimal action at each asked decision, for the belief stated or assumed."""
+
+    text: str
+    actions: Plan
+    belief: Strategy
+
+
+def _total(terms: Iterable[Term]) -> Fraction:
+    return sum((times * payoff for times, payoff in terms), Fraction(0))
+
+
+def _merge(terms: Iterable[Term]) -> tuple[Term, ...]:
+    """Without zero multiplicities; payoffs that stand alone keep their order."""
+    return tuple((times, payoff) for times, payoff in terms if times)
+
+
+def _sum(terms: Sequence[Term]) -> str:
+    """`6+1`, `2x6+1`: the terms as written in a reply."""
+    return "+".join(number(payoff) if times == 1 else f"{times}x{number(payoff)}" for times, payoff in terms)
+
+
+def _equation(terms: Sequence[Term]) -> str:
+    """`6+1=7`; a lone payoff is its own value."""
+    return number(terms[0][1]) if len(terms) == 1 and terms[0][0] == 1 else f"{_sum(terms)}={number(_total(terms))}"
+
+
+def _capital(text: str) -> str:
+    """Only the first letter: labels keep theirs."""
+    return text[0].upper() + text[1:]
+
+
+class _Deriver:
+    """Works out one scene for one preference. Games of two moves at most: the first mover's, then the second's."""
+
+    def __init__(self, scene: Scene, preference: SocialPreferences) -> None:
+        if preference.alpha or preference.beta:
+            raise WordsError("derivations are written for homo economicus and homo moralis; alpha and beta must be zero")
+        if any(len(outcome.moves) > 2 for outcome in scene.game.outcomes):
+            raise WordsError(f"{scene.game.name}: derivations are written for games of at most two moves")
+        if any([move.role for move in outcome.moves] != [0, 1][: len(outcome.moves)] for outcome in scene.game.outcomes):
+            raise WordsError(
+                f"{scene.game.name}: derivations are written for games in which the first role moves, then the second"
+            )
+        kappa = Fraction(preference.kappa)
+        self.scene, self.kappa = scene, kappa
+        self.a, self.w = kappa.numerator, kappa.denominator - kappa.numerator
+        self.ends = {
+            tuple(move.action for move in outcome.moves): tuple(Fraction(p) for p in outcome.payoffs)
+            for outcome in scene.game.outcomes
+        }
+        #: The second mover's information set after each first action that does not end the game.
+        self.replies: dict[int, int] = {}
+        for outcome in scene.game.outcomes:
+            if len(outcome.moves) == 2:
+                self.replies[outcome.moves[0].action] = outcome.moves[1].information
+        belief: Strategy | None = scene.belief
+        self.assumed: Plan | None = None
+        if belief is None and kappa == 1:
+            # What others do does not enter the utility at all; any belief gives the same optimum.
+            belief = scene.game.strategy(Fraction(1, 2))
+        if belief is None:
+            self.assumed = equilibrium_belief(scene.game, preference)
+            if self.assumed is None:
+                raise WordsError(f"{scene.game.name}: no unique symmetric equilibrium to expect of others")
+            belief = scene.game.strategy(self.assumed)
+        self.belief = belief
+        relevant = belief if 0 < kappa < 1 else belief[1:]
+        self.q = 1 if kappa == 1 else lcm(*(Fraction(p).denominator for d in relevant for p in d))
+        self.lines: list[str] = []
+
+    def derive(self) -> Derivation:
+        """All lines that the asked decisions need, in the order in which they follow from each other."""
+        scene = self.scene
+        wanted = scene.asked
+        if 0 < self.kappa < 1:
+            plan = self._mixed()
+        else:
+            plan = self._pure(wanted)
+        lead = {
+            True: "Only my own payoff counts.",
+            False: f"Own payoff counts {self.w}, the sum for both if all act as I do counts {self.a}.",
+        }[self.kappa == 0]
+        if self.kappa == 1:
+            lead = "If all act as I do, the sum for both counts."
+        if self.assumed is not None and 0 < self.kappa < 1:
+            lead += f" Others act as I do: {', '.join(scene.label(d, act) for d, act in enumerate(self.assumed))}."
+        answer = ", ".join(scene.label(d, plan[d]) for d in wanted)
+        return Derivation("\n".join([lead, *self.lines, f"Answer: {answer}"]), tuple(plan[d] for d in wanted), self.belief)
+
+    def _pure(self, wanted: Sequence[int]) -> dict[int, str]:
+        """kappa = 0 or 1: every second move is judged by itself, then the first move by what follows it."""
+        own = self.kappa == 0
+        plan: dict[int, str] = {}
+        best: dict[int, int] = {}
+        slips: dict[int, Fraction] = {}
+        for first, decision in self.replies.items():
+            if decision in wanted or 0 in wanted and not (own and self.scene.belief is not None):
+                options = []
+                for action in self._listed(decision):
+                    payoffs = self.ends[first, action]
+                    options.append(self._option(decision, action, payoffs[1:] if own else (), () if own else payoffs))
+                best[first] = self._choose(decision, options, f"{_capital(step_name(self.scene, decision))}:")
+                plan[decision] = self.scene.game.information_sets[decision].actions[best[first]]
+                slips[first] = min(sum(self.ends[first, action], Fraction(0)) for action in self._listed(decision))
+        if 0 in wanted:
+            options = []
+            for first in self._listed(0):
+                options.append(self._first_own(first, best) if own else self._first_both(first, best, slips))
+            games = f", in {self.q} games" if self.q > 1 else ""
+            chosen = self._choose(0, options, f"First{games}:")
+            plan[0] = self.scene.game.information_sets[0].actions[chosen]
+        return plan
+
+    def _option(
+        self, decision: int, action: int, own: Sequence[Fraction], both: Sequence[Fraction], own_times: int = 1
+    ) -> _Option:
+        label = self.scene.labels[decision][action]
+        return _Option(label, label, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
+
+    def _first_own(self, first: int, best: dict[int, int]) -> _Option:
+        """The first mover's own payoff against what it expects: stated shares, or the second mover's own best reply."""
+        label = self.scene.labels[0][first]
+        if first not in self.replies:
+            return _Option(label, label, ((self.q, self.ends[first,][0]),), (), self.q)
+        decision = self.replies[first]
+        if self.scene.belief is None:
+            weights = [int(action == best[first]) * self.q for action in range(len(self.scene.labels[decision]))]
+        else:
+            weights = [int(self.q * Fraction(p)) for p in self.belief[decision]]
+        own = _merge((weights[action], self.ends[first, action][0]) for action in self._listed(decision))
+        follows = [action for action, weight in enumerate(weights) if weight]
+        leads = f"{label} then {self.scene.labels[decision][follows[0]]}" if len(follows) == 1 else label
+        return _Option(label, leads, own, (), self.q)
+
+    def _first_both(self, first: int, best: dict[int, int], slips: dict[int, Fraction]) -> _Option:
+        """kappa = 1: the sum at the end of the path that everyone then takes; already written if a second move was judged."""
+        label = self.scene.labels[0][first]
+        if first not in self.replies:
+            return _Option(label, label, (), tuple((1, p) for p in self.ends[first,]), 1)
+        total = sum(self.ends[first, best[first]], Fraction(0))
+        return _Option(label, label, (), ((1, total),), 1, slips[first])
+
+    def _mixed(self) -> dict[int, str]:
+        """0 < kappa < 1: replies on the agent's own path count for itself and for all, the others for itself alone."""
+        reach = [int(self.q * Fraction(p)) for p in self.belief[0]]
+        on_path: dict[int, int] = {}
+        off_path: dict[int, int] = {}
+        for first, decision in self.replies.items():
+            start = self.scene.labels[0][first]
+            step = _capital(step_name(self.scene, decision))
+            both_options, own_options = [], []
+            for action in self._listed(decision):
+                payoffs = self.ends[first, action]
+                both_options.append(self._option(decision, action, payoffs[1:], payoffs, reach[first]))
+                if reach[first]:
+                    own_options.append(self._option(decision, action, payoffs[1:], ()))
+                else:
+                    # Nobody is expected there; a slip of the others and of everyone weigh the same.
+                    label = self.scene.labels[decision][action]
+                    own_options.append(_Option(label, label, _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1))
+            on_path[first] = self._choose(decision, both_options, f"{step}, if I start {start}:")
+            slip = "" if reach[first] else " by a slip"
+            off_path[first] = self._choose(decision, own_options, f"{step}{slip}, if I do not start {start}:")
+        options = []
+        for first in self._listed(0):
+            label = self.scene.labels[0][first]
+            own: list[Term] = []
+            if first in self.replies:
+                decision = self.replies[first]
+                shares = self.belief[decision]
+                own += [
+                    (int(self.q * Fraction(shares[action])), self.ends[first, action][0]) for action in self._listed(decision)
+                ]
+                both = tuple((1, p) for p in self.ends[first, on_path[first]])
+                leads = f"{label} then {self.scene.labels[decision][on_path[first]]}"
+            else:
+                own.append((self.q, self.ends[first,][0]))
+                both = tuple((1, p) for p in self.ends[first,])
+                leads = label
+            for other in self._listed(0):
+                if other in self.replies:
+                    action = on_path[other] if other == first else off_path[other]
+                    own.append((reach[other], self.ends[other, action][1]))
+                else:
+                    own.append((reach[other], self.ends[other,][1]))
+            options.append(_Option(label, leads, _merge(own), both, self.q))
+        games = f", over {self.q} games" if self.q > 1 else ""
+        chosen = self._choose(0, options, f"First, both roles{games}:")
+        actions = [information.actions for information in self.scene.game.information_sets]
+        plan = {0: actions[0][chosen]}
+        for first, decision in self.replies.items():
+            plan[decision] = actions[decision][on_path[first] if first == chosen else off_path[first]]
+        return plan
+
+    def _listed(self, decision: int) -> tuple[int, ...]:
+        """Actions in the order in which the prompt lists them, so that the order of the reply is no hint either."""
+        return self.scene.order[decision]
+
+    def _choose(self, decision: int, options: list[_Option], lead: str) -> int:
+        """Writes the comparison of the options and returns the action number of the best.
+
+        Raises:
+            WordsError: They are equal and a slip does not separate them: no unique answer can be derived.
+        """
+        a = self.a
+        values = [option.value(self.w, a) for option in options]
+        texts = [f"{option.leads_to} gives {self._worth(option)}" for option in options]
+        line = f"{lead} {', '.join(texts)}."
+        if values.count(max(values)) > 1:
+            slips = [option.slip for option in options]
+            if self.kappa < 1 or any(slip is None for slip in slips) or len(set(slips)) < len(slips):
+                raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
+            values = [slip for slip in slips if slip is not None]
+            after = ", ".join(f"after {option.label} {number(option.slip)}" for option in options)
+            line += f" Equal; a slip leaves {after}."
+        winner = values.index(max(values))
+        line += f" Larger: {number(max(values))}, so {options[winner].label}."
+        self.lines.append(line)
+        return self.scene.labels[decision].index(options[winner].label)
+
+    def _worth(self, option: _Option) -> str:
+        """The value of an option as its reader can recompute it."""
+        if not option.both or self.a == 0:
+            scaled = tuple((times * self.w, payoff) for times, payoff in option.own)
+            return _equation(option.own if self.kappa == 0 else scaled)
+        both_times = self.a * option.both_times
+        if not option.own:
+            return _equation(option.both) if self.kappa == 1 else self._times(option.both, both_times)
+        own, both = _total(option.own), _total(option.both)
+        final: tuple[Term, ...] = ((self.w, own), (both_times, both))
+        return f"me {_equation(option.own)}, both {_equation(option.both)}, {_equation(final)}"
+
+    @staticmethod
+    def _times(terms: Sequence[Term], times: int) -> str:
+        return f"both {_equation(terms)}, {_equation(((times, _total(terms)),))}"
+
+
+def derive(scene: Scene, preference: SocialPreferences) -> Derivation:
+    """The optimal plan of `preference` in `scene` and the reply that derives it.
+
+    Raises:
+        WordsError: The optimum is not unique, no belief is stated and none follows from the convention, or the preference or
+            the game is one that derivations are not written for.
+    """
+    return _Deriver(scene, preference).derive()
