@@ -65,7 +65,12 @@ def test_headline_states_agreement_before_and_after(run: Path, read: Read, edit:
 
 @pytest.mark.parametrize(
     ("before", "verb"),
-    [((0.2, 0.1, 0.3), "up from"), ((0.6, 0.45, 0.7), "no clear change from"), ((0.9, 0.8, 0.95), "down from")],
+    [
+        ((0.2, 0.1, 0.3), "up from"),
+        ((0.4, 0.3, 0.45), "no clear change from"),
+        ((0.6, 0.55, 0.7), "no clear change from"),
+        ((0.9, 0.8, 0.95), "down from"),
+    ],
 )
 def test_headline_claims_a_change_only_where_intervals_part(
     run: Path, read: Read, edit: Edit, before: tuple[float, float, float], verb: str

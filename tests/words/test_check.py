@@ -1,4 +1,4 @@
-"""The checker passes what is true and stops what is not: every derivation passes, and no mutation of one that makes it false."""
+"""The checker passes what is true and stops what is not: every derivation passes, no mutation that makes it false does."""
 
 from __future__ import annotations
 
@@ -158,7 +158,8 @@ def test_no_payoff_can_be_taken_for_another_of_the_table() -> None:
     for sample in samples(80):
         text = sample.derivation.text
         table = sorted({str(payoff) for pair in read_payoffs(sample.prompt).values() for payoff in pair})
-        assert_noticed(sample, replaced(text, re.finditer(r"(?<![\w=])\d+(?=[+=,.])|(?<=[x+])\d+", text), lambda _: table))
+        places = re.finditer(r"(?<![\w=])\d+(?=[+=,.])|(?<=[x+])\d+", text)
+        assert_noticed(sample, replaced(text, places, dict.fromkeys(re.findall(r"\d+", text), table).__getitem__))
 
 
 def test_sums_with_other_terms_are_noticed_even_if_they_come_to_the_same() -> None:
@@ -197,11 +198,10 @@ def test_no_label_can_be_taken_for_the_other() -> None:
     count = 0
     for sample in [*samples(250), with_slip()]:
         for labels in set(sample.scene.labels):
-            other = dict(zip(labels, reversed(labels), strict=True))
+            other = {labels[0]: [labels[1]], labels[1]: [labels[0]]}
             pattern = re.compile(rf"(?<!\w)(?:{'|'.join(labels)})(?!\w)")
             for where, text in (("reply", sample.derivation.text), ("prompt", sample.prompt)):
-                mutants = replaced(text, pattern.finditer(text), lambda label: [other[label]])
-                count += assert_noticed(sample, mutants, where)
+                count += assert_noticed(sample, replaced(text, pattern.finditer(text), other.__getitem__), where)
     assert count > 5_000
 
 
@@ -379,6 +379,6 @@ def test_everything_is_derived_from_whole_plans() -> None:
     assert own.actions == ("D", "D", "D")
     assert moral.actions == ("C", "C", "C")
     for preference, text in ((HomoEconomicus(), moral.text), (HomoMoralis(1), own.text)):
-        with pytest.raises(WordsError, match="what counts|how much"):
+        with pytest.raises(WordsError, match=r"what counts|how much"):
             check_sample(scene, preference, scene.belief, render_prompt(scene), text)
     assert [step_name(scene, d) for d in range(3)] == ["first", "after A", "after B"]

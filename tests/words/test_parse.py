@@ -142,7 +142,7 @@ def test_labels_of_three_words_and_of_digits() -> None:
 
 
 def test_any_text_is_read_without_error() -> None:
-    """Random pieces of what replies are made of: every status is one of three, and an answer has one action for each decision."""
+    """Random pieces of what replies are made of: an answer has one action for each decision, anything else has none."""
     pieces = (
         r"Answer:|answer is|A|B|a|after A|first|(1)|2.|,|;| |or|not|\boxed{|}|I choose|because|**|/|-|I can't|<b>|</b>|choice 1"
     )

@@ -263,7 +263,7 @@ def agent_styles(agents: Iterable[Agent]) -> dict[str, str]:
 def _change(split: str, tuned: Estimate, base: Estimate | None) -> Change:
     verb = "against"
     if base is not None and tuned.low is not None and tuned.high is not None and base.low is not None and base.high is not None:
-        verb = "up from" if tuned.estimate > base.estimate else "down from" if tuned.high < base.low else "no clear change from"
+        verb = "up from" if tuned.low > base.high else "down from" if tuned.high < base.low else "no clear change from"
     return Change(split, tuned, base, verb)
 
 

@@ -1,4 +1,4 @@
-"""Words: how a game becomes a prompt, how a derivation becomes a reply, how a reply becomes actions, and the proof of all three."""
+"""Words: how a game becomes a prompt, a derivation a reply, and a reply actions; and the proof of all three."""
 
 from moralfit.words._check import check_sample
 from moralfit.words._frames import FRAMES, Frame, frames

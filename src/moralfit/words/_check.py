@@ -37,7 +37,8 @@ _LEAD = re.compile(
 _LINE = re.compile(
     rf"(?:First(?P<both>, both roles)?(?:, (?P<games>in|over) (?P<q>\d+) games)?"
     rf"|After (?P<history>[^:,]+?)(?P<slip> by a slip)?(?:, if I (?P<off>do not )?start (?P<start>[^:,]+))?)"
-    rf": (?P<options>.+?)\.(?: Equal; a slip leaves (?P<slips>after [^.]+ {NUMBER})\.)? Larger: (?P<value>{NUMBER}), so (?P<label>[^.]+)\."
+    rf": (?P<options>.+?)\.(?: Equal; a slip leaves (?P<slips>after [^.]+ {NUMBER})\.)?"
+    rf" Larger: (?P<value>{NUMBER}), so (?P<label>[^.]+)\."
 )
 _OPTION = re.compile(r"(?:^|, )(?P<label>[^,=]+?)(?: then (?P<reply>[^,=]+?))? gives ")
 _WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})")
@@ -215,7 +216,7 @@ class _Checker:
             return self._equation(said["total"], [(a, self._equation(said["both"], both, line))], line, said["me"])
         terms = both or [(times * w, payoff) for times, payoff in own]
         derived = sum(payoff for _, payoff in both)
-        if history is None and (label in self.replies) and both and said["total"] == str(derived):
+        if history is None and label in self.replies and both and "+" not in said["total"]:
             terms = [(1, derived)]  # Already added up where the reply was derived.
         return self._equation(said["total"], terms, line, said["me"] or said["both"])
 

@@ -1,7 +1,7 @@
 """Cover stories: who the two are, what they call their choices, and what they are paid in.
 
-Labels fit the story but say nothing about who gains: they are assigned to actions at random, so that no word predicts an answer.
-A new frame is one more entry here.
+Labels fit the story but say nothing about who gains: they are assigned to actions at random, so that no word predicts an
+answer. A new frame is one more entry here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From a reply to actions: the last stated answer counts, however it is dressed; a refusal is not a mistake in form.
 
 1. The reply is made plain text.
-2. The last mark of an answer is found. "Answer:" and a LaTeX box decide whatever follows them; "the answer is", "my choice is" and
-   "I choose" count where a label follows. Without any mark, closing lines made of nothing but choices count.
+2. The last mark of an answer is found. "Answer:" and a LaTeX box decide whatever follows them; "the answer is", "my choice is"
+   and "I choose" count where a label follows. Without any mark, closing lines made of nothing but choices count.
 3. What is stated there is read as a list of choices, possibly with the decisions they are for ("after A: B", "(2) B").
 
 Where two readings are possible, or prose leaves a doubt, the reply is unparseable: nothing is guessed.
@@ -79,8 +79,9 @@ _MARK = re.compile(
 _ECHO = re.compile(r" ?choice(?: 1(?:, choice \d)*)?[ .]*(?:\n|$)")
 _HYPOTHETICAL = re.compile(r"\b(?:if|when|whenever|suppose|supposing|assuming|were|had|imagine)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?=\S)[^.!?\n]*)*")
-#: How far a stated answer, and second thoughts after it, are followed, in characters; how many statements in prose are looked at.
+#: How far a stated answer, and second thoughts after it, are followed, in characters.
 _REACH = 800
+#: How many of the last statements in prose are looked at.
 _STATEMENTS = 20
 
 
@@ -111,7 +112,7 @@ class _Reader:
 
     def answer(self) -> list[str] | None:
         """The labels stated for the decisions asked about."""
-        if not self.grammar.label.search(self.text) or not self.exact and len(self.names[-1]) > 1:
+        if not self.grammar.label.search(self.text) or (not self.exact and len(self.names[-1]) > 1):
             return None
         return self._marked()
 
@@ -130,7 +131,7 @@ class _Reader:
                 break
             silent, found = self._statement(mark)
             # A plan is often told in several sentences, none of which states it alone.
-            if found is not None or not silent and len(self.asked) == 1:
+            if found is not None or (not silent and len(self.asked) == 1):
                 return found
         return self._read(start) if start >= 0 else self._unmarked()
 
@@ -185,7 +186,7 @@ class _Reader:
         stop = min(len(text), start + _REACH)
         for token in self.grammar.token.finditer(text, start, stop):
             kind = token.lastgroup
-            ends = kind == "remark" and not prose or kind in ("line", "end") and not closed
+            ends = (kind == "remark" and not prose) or (kind in ("line", "end") and not closed)
             if ends and self._resolve(items) is not None:
                 if token[0] in "(\u2014" and self.grammar.label.match(text[token.end() :].lstrip()):
                     return None
@@ -287,7 +288,8 @@ def _names(scene: Scene) -> tuple[str, ...]:
 def _label(names: tuple[str, ...], exact: bool) -> str:
     """A label that stands by itself. If `exact`, single letters keep their case, and "A" or "I" before a word is a word."""
     before_word = (
-        r"(?!\ (?!(?:is|gives?|would|will|has|yields|and|or|then|not|rather|instead|over|because|since|as|if|when|after|given|with|for|but|at|first"
+        r"(?!\ (?!(?:is|gives?|would|will|has|yields|and|or|then|not|rather|instead|over|because|since|as|if|when|after|given"
+        r"|with|for|but|at|first"
         rf"|{'|'.join(map(re.escape, names))})\b)[a-z])"
     )
     ways = [
@@ -308,14 +310,16 @@ def _grammar(names: tuple[str, ...], exact: bool) -> _Grammar:
     )
     condition = rf"(?:\(\ ?(?:{step})\ ?\)|{step})"
     token = rf"""
-        (?P<negated>\b(?i:\w+n't|not|never|rather\ than|instead\ of|over|than|without|avoid(?:ing)?|except|anything\ but|all\ but)\b
-            (?:\ (?i:to|the|option|action|just|{_VERBS})){{0,4}}\ {label})
+        (?P<negated>\b(?i:\w+n't|not|never|rather\ than|instead\ of|over|than|without|avoid(?:ing)?|except
+            |(?:any|every)thing\ but|all\ but)\b(?:\ (?i:to|the|option|action|just|{_VERBS})){{0,4}}\ {label})
       | (?P<condition>{condition})
       | (?P<number>(?i:\b(?:choice|answer|step|decision|part|question)\ ?\(?[1-9]\b(?![.]\d)\ ?[):.]?)
           | \(?(?<![\w.])[1-9]\ ?(?:\)|[.:](?!\d)))
       | (?P<label>{label})
-      | (?P<hedge>%|(?i:\b(?:or|either|neither|nor|probability|percent|random\w*|mix\w*|sometimes|depend\w*|unsure|uncertain)\b))
-      | (?P<against>(?i:\b(?:\w+n't|not|never|no|worse|worst|bad|inferior|dominated|wrong|lower|less|smaller|tempting|incorrect)\b))
+      | (?P<hedge>%|(?i:\b(?:or|either|neither|nor|probability|percent|random\w*|mix\w*|sometimes|depend\w*|unsure
+          |uncertain)\b))
+      | (?P<against>(?i:\b(?:\w+n't|not|never|no|worse|worst|bad|inferior|dominated|wrong|lower|less|smaller|tempting
+          |incorrect)\b))
       | (?P<line>\n)
       | (?P<end>[.!?](?=\s|$))
       | (?P<remark>[(\u2014]|(?i:\b(?:because|since|as|due|while|whereas|although|though|which)\b))
@@ -336,16 +340,18 @@ def _second_thought(others: tuple[str, ...]) -> re.Pattern[str]:
 
 # --- Declining to choose
 
+_UNABLE = r"(?:am|'m|be)\ (?:unable|not\ (?:able|allowed|willing|going|comfortable))(?:\ to|\ with)?"
+_CHOOSING = (
+    "help|assist|answer|choos(?:e|ing)|pick|select|decide|participate|comply|say|determine|recommend|advise|engage|respond|state"
+    r"|commit|take\ part|do\ (?:that|this|it)|(?:make|making|give|provide|offer)\ (?:an?|this|that|such|the|any|you|my)\b"
+)
 _DECLINE = re.compile(
-    r"""\A\W*(?:I'm|I\ am|we're|we\ are)\ sorry\b
-      | \b(?:can't|cannot|can\ not|won't|will\ not|(?:am|'m|be)\ (?:unable|not\ (?:able|allowed|willing|going|comfortable))(?:\ to|\ with)?
-          |must\ decline\ to|prefer\ not\ to|rather\ not|choose\ not\ to)
-        \ (?:\w+\ ){0,2}?
-        (?:help|assist|answer|choos(?:e|ing)|pick|select|decide|participate|comply|say|determine|recommend|advise|engage|respond
-          |state|commit|take\ part|do\ (?:that|this|it)|(?:make|making|give|provide|offer)\ (?:an?|this|that|such|the|any|you|my)\b)
+    rf"""\A\W*(?:I'm|I\ am|we're|we\ are)\ sorry\b
+      | \b(?:can't|cannot|can\ not|won't|will\ not|{_UNABLE}|must\ decline\ to|prefer\ not\ to|rather\ not|choose\ not\ to)
+        \ (?:\w+\ ){{0,2}}?(?:{_CHOOSING})
       | \b(?:I|we)(?:\ must|\ have\ to|\ will|'ll|\ would)?(?:\ \w+ly)?\ (?:refuse|decline|abstain)\b
-      | \b(?:do\ not|don't)\ (?:feel\ comfortable|make\ (?:\w+\ )?(?:choices|decisions)|have\ (?:an?\ |any\ )?(?:personal\ |own\ )?
-          (?:preferences?|opinions?|views?|stake|desires?|feelings?|interests?))
+      | \b(?:do\ not|don't)\ (?:feel\ comfortable|make\ (?:\w+\ )?(?:choices|decisions)
+          |have\ (?:an?\ |any\ )?(?:personal\ |own\ )?(?:preferences?|opinions?|views?|stake|desires?|feelings?|interests?))
       | \banswers?\ ?:\ ?(?:neither|none|nothing|no\ (?:choice|answer)|abstain|decline|refuse|pass)\b""",
     re.IGNORECASE | re.VERBOSE,
 )

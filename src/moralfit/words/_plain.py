@@ -25,8 +25,8 @@ _TYPOGRAPHY = str.maketrans(
     | {"\u061f": "?", "_": " ", "\x00": " ", BOX: " "}
 )
 _CLOSING_BLOCK = r"</(?:p|li|div|tr|td|th|h[1-6])>"
-_INLINE = r"</?(?:b|i|u|s|em|strong|p|ul|ol|li|div|span|code|pre|table|thead|tbody|tr|td|th|h[1-6]|font|mark|sup|sub)(?: [^<>\n]{0,80})?>"
-_BLOCKS, _TAGS = re.compile(_CLOSING_BLOCK), re.compile(_INLINE)
+_NAMES = "b|i|u|s|em|strong|p|ul|ol|li|div|span|code|pre|table|thead|tbody|tr|td|th|h[1-6]|font|mark|sup|sub"
+_BLOCKS, _TAGS = re.compile(_CLOSING_BLOCK), re.compile(rf"</?(?:{_NAMES})(?: [^<>\n]{{0,80}})?>")
 _STEPS = (
     (re.compile(r"<br ?/?>"), "\n"),
     (re.compile(r"~~[^~\n]{1,40}~~"), " "),

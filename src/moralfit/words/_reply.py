@@ -1,13 +1,14 @@
 """The reply that training teaches: a short derivation of the optimal plan, ending in one answer line.
 
-Utility is scaled to integers. With kappa = a / (w + a) in lowest terms and q the common denominator of the belief, a plan's utility
-times 2 q (w + a) is
+Utility is scaled to integers. With kappa = a / (w + a) in lowest terms and q the common denominator of the belief, a plan's
+utility times 2 q (w + a) is
 
     w * (own payoffs in both roles against the believed others, over q games) + a * q * (sum of both players' payoffs if both
     follow the plan),
 
-so each comparison below is between two integers built from payoffs of the table. A second mover's choice counts through its own
-payoff where only the others can bring it about, through the sum alone where kappa = 1, and through both on the agent's own path.
+so each comparison below is between two integers built from payoffs of the table. A second mover's choice counts through its
+own payoff where only the others can bring it about, through the sum alone where kappa = 1, and through both on the agent's own
+path.
 """
 
 from __future__ import annotations
@@ -119,10 +120,7 @@ class _Deriver:
         """All lines that the asked decisions need, in the order in which they follow from each other."""
         scene = self.scene
         wanted = scene.asked
-        if 0 < self.kappa < 1:
-            plan = self._mixed()
-        else:
-            plan = self._pure(wanted)
+        plan = self._mixed() if 0 < self.kappa < 1 else self._pure(wanted)
         lead = {
             True: "Only my own payoff counts.",
             False: f"Own payoff counts {self.w}, the sum for both if all act as I do counts {self.a}.",
@@ -141,7 +139,7 @@ class _Deriver:
         best: dict[int, int] = {}
         slips: dict[int, Fraction] = {}
         for first, decision in self.replies.items():
-            if decision in wanted or 0 in wanted and not (own and self.scene.belief is not None):
+            if decision in wanted or (0 in wanted and not (own and self.scene.belief is not None)):
                 options = []
                 for action in self._listed(decision):
                     payoffs = self.ends[first, action]
