@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-from moralfit.models import Base, Messages, chat_ids
+from moralfit.models import Base, Messages, chat_ids, end_ids
 from moralfit.words import Scene
 
 #: What the answer line starts with, in prompts and replies.
 ANSWER = "Answer:"
+
+#: Tokens at the end of a reply in which a finished answer line is looked for.
+_WINDOW = 40
 
 
 class Agent(Protocol):
@@ -95,7 +98,10 @@ class LanguageAgent:
                     temperature=None,
                     top_p=None,
                     top_k=None,
+                    # Some models ship a penalty in their generation settings, which would punish repeating the payoffs.
+                    repetition_penalty=1.0,
                     pad_token_id=tokenizer.pad_token_id,
+                    eos_token_id=end_ids(self.base.model, tokenizer),
                     stopping_criteria=[_answered(tokenizer, ids.shape[1])],
                 )
             texts = tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
@@ -107,8 +113,8 @@ class LanguageAgent:
     ) -> Iterator[tuple[int, list[list[float]]]]:
         """Probabilities of the options after a forced `Answer:`, from one forward pass a prompt.
 
-        Later decisions of a plan are read given the agent's own earlier answers (`answers`, tree actions; the first listed
-        option where there is none). The probabilities of the options are scaled to sum to one.
+        Each decision is read at the token where its labels part, scaled to sum to one over the options. Later decisions of a
+        plan are read given the agent's own earlier answers (`answers`, tree actions; the first listed option if it has none).
         """
         import torch
 
@@ -135,20 +141,24 @@ class LanguageAgent:
     ) -> tuple[list[int], list[tuple[int, list[int]]]]:
         """Token ids of the prompt with an answer line, and for each decision where the options part and their tokens there."""
         tokenizer = self.base.tokenizer
-        ids = chat_ids(tokenizer, self._messages(messages))
-        ids += tokenizer(ANSWER, add_special_tokens=False)["input_ids"]
+
+        def encode(text: str) -> list[int]:
+            ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+            return ids
+
+        ids = chat_ids(tokenizer, self._messages(messages)) + encode(ANSWER)
         places: list[tuple[int, list[int]]] = []
         for number, decision in enumerate(scene.asked):
             labels = scene.labels[decision]
-            options = [tokenizer(f" {label}", add_special_tokens=False)["input_ids"] for label in labels]
+            # What ends a label tells it from a longer one that begins alike.
+            end = encode(",") if number < len(scene.asked) - 1 else [tokenizer.eos_token_id]
+            options = [encode(f" {label}") + end for label in labels]
             shared = 0
             while len({tuple(option[: shared + 1]) for option in options}) < len(options):
                 shared += 1
+            places.append((len(ids) + shared, [option[shared] for option in options]))
             chosen = scene.label(decision, given[number]) if number < len(given) else labels[scene.order[decision][0]]
-            places.append((len(ids) + shared, [option[min(shared, len(option) - 1)] for option in options]))
-            ids = ids + options[labels.index(chosen)]
-            if number < len(scene.asked) - 1:
-                ids += tokenizer(",", add_special_tokens=False)["input_ids"]
+            ids += options[labels.index(chosen)]
         return ids, places
 
     def _messages(self, messages: Messages) -> Messages:
@@ -184,15 +194,19 @@ def _positions(mask: Any) -> Any:
 
 
 def _answered(tokenizer: Any, start: int) -> Callable[..., Any]:
-    """Stops a row that has finished a line beginning with the answer mark: what follows is not asked for and costs time."""
+    """Stops a row that has finished a line beginning with the answer mark: what follows is not asked for and costs time.
+
+    An answer that stands on the line below the mark is waited for.
+    """
     import torch
 
     def criterion(ids: Any, scores: Any, **kwargs: Any) -> Any:
-        texts = tokenizer.batch_decode(ids[:, max(start, ids.shape[1] - 40) :], skip_special_tokens=True)
+        window = max(start, ids.shape[1] - _WINDOW)
+        opening = "\n" if window == start else ""
         done = []
-        for text in texts:
-            _, marked, after = text.rpartition(f"\n{ANSWER}")
-            done.append(bool(marked) and "\n" in after.lstrip(" "))
+        for text in tokenizer.batch_decode(ids[:, window:], skip_special_tokens=True):
+            _, marked, after = f"{opening}{text}".rpartition(f"\n{ANSWER}")
+            done.append(bool(marked) and "\n" in after.lstrip())
         return torch.tensor(done, device=ids.device, dtype=torch.bool)
 
     return criterion

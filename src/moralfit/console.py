@@ -15,6 +15,8 @@ from moralfit.errors import MoralfitError
 
 #: Exit code for what the user can mend.
 USER_ERROR = 2
+#: Exit code after Ctrl-C, as shells have it.
+INTERRUPTED = 130
 
 
 def run_cli(app: Callable[[], Any]) -> None:
@@ -25,9 +27,11 @@ def run_cli(app: Callable[[], Any]) -> None:
     except MoralfitError as error:
         print(f"moralfit: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        print("moralfit: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as leaving:
+        # What typer makes of Ctrl-C.
+        if leaving.code == INTERRUPTED:
+            print("moralfit: stopped; run the same command again to go on", file=sys.stderr)
+        raise
 
 
 def quiet_libraries() -> None:

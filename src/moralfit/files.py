@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,10 +22,11 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: The disk is full or the place cannot be written; whatever stood at `path` is still there.
     """
-    handle, temporary = -1, ""
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -32,9 +34,10 @@ def write_text(path: Path, text: str) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+        raise _unwritable(path, error) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -57,31 +60,52 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder that becomes `path` when the block ends well and vanishes when it does not.
 
     Raises:
-        RunError: The disk is full or the place cannot be written.
+        RunError: The disk is full or the place cannot be written; whatever stood at `path` is still there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+        raise _unwritable(path, error) from None
     try:
         yield temporary
         os.chmod(temporary, 0o755)
-        try:
-            os.replace(temporary, path)
-        except OSError:
-            # Another process made the same folder first, or an old one is to be replaced: rename cannot replace a full one.
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
+        _move_into_place(temporary, path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
+        raise _unwritable(path, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _move_into_place(temporary: Path, path: Path) -> None:
+    """Renames a folder; one that is there already (an old one, or another process was faster) is set aside first."""
+    try:
+        os.replace(temporary, path)
+        return
+    except OSError:
+        if not path.exists():
+            raise
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    try:
+        os.replace(path, aside / path.name)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(aside / path.name, path)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    remedy = "; free some space and run the same command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return RunError(f"{path}: cannot be written ({error.strerror or error}){remedy}")
+
+
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex SHA-256 of a file. Raises RunError naming it if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from None

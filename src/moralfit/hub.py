@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moralfit.errors import RunError
+from moralfit.models import first_line
 from moralfit.recipe import HubSection
 
 
@@ -18,7 +19,9 @@ def push_run(run: Path, hub: HubSection) -> str:
         RunError: No login, no right to write there, or no network.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    # What its HTTP client raises; which client that is depends on its version.
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     assert hub.repo_id is not None
     api = HfApi()
@@ -28,7 +31,10 @@ def push_run(run: Path, hub: HubSection) -> str:
         api.upload_folder(
             repo_id=url.repo_id, folder_path=run / "dataset", path_in_repo="dataset", commit_message="Its training data"
         )
-    except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, ConnectionError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise RunError(f"hub.push: {hub.repo_id} was not pushed ({first}); the run is complete in {run}") from None
+    except (HTTPError, OSError, ValueError) as error:
+        # No login, no right, no network, offline mode and a malformed name come as one of these.
+        raise RunError(
+            f"hub.push: {hub.repo_id} was not pushed ({first_line(error)}). The adapter is complete in {run}; log in with "
+            "`hf auth login` and run the same command again, or set hub.push=false"
+        ) from None
     return str(url)

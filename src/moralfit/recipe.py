@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 
 from moralfit.errors import GameError, RecipeError
 from moralfit.games import GAMES, PayoffGrid, exact
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
 
 Share = Annotated[float, Field(ge=0, le=1)]
+#: YAML has lists where a recipe, which is fixed once read, has tuples.
+Names = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
 class Section(BaseModel):
-    """A section of a recipe: unknown keys are errors, values are fixed once read."""
+    """A section of a recipe: unknown keys are errors, `true` and `"16"` are no numbers, values are fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -56,7 +58,7 @@ class PreferenceSection(Section):
         if self.kind == "moralis" and self.kappa is None:
             raise ValueError("homo moralis needs kappa, for example preference.kappa=0.5")
         if self.kind == "economicus" and self.kappa is not None:
-            raise ValueError("homo economicus has no kappa; on the command line say preference=economicus")
+            raise ValueError("homo economicus has no kappa: leave it out; on the command line say preference=economicus")
         return self
 
     def build(self) -> SocialPreferences:
@@ -92,10 +94,10 @@ class PayoffSection(Section):
 class BeliefSection(Section):
     """How often each kind of belief about the others is drawn (relative weights)."""
 
-    unstated: float = Field(1, ge=0)
-    certain: float = Field(1, ge=0)
-    halves: float = Field(1, ge=0)
-    tenths: float = Field(0, ge=0)
+    unstated: float = Field(default=1, ge=0)
+    certain: float = Field(default=1, ge=0)
+    halves: float = Field(default=1, ge=0)
+    tenths: float = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _something_is_drawn(self) -> Self:
@@ -121,13 +123,13 @@ BELIEF_SHARES: tuple[tuple[Fraction, ...] | None, ...] = (
 class DataSection(Section):
     """The data set that theory writes."""
 
-    games: tuple[str, ...] = tuple(GAMES)
+    games: Names = tuple(GAMES)
     payoffs: PayoffSection = PayoffSection()
     beliefs: BeliefSection = BeliefSection()
     plan_share: Share = 0.8
     system: str | None = None
-    train_samples: int = Field(1000, ge=1)
-    heldout_samples: int = Field(100, ge=1)
+    train_samples: int = Field(default=1000, ge=1)
+    heldout_samples: int = Field(default=100, ge=1)
 
     @field_validator("games")
     @classmethod
@@ -143,38 +145,47 @@ class DataSection(Section):
 class LoraSection(Section):
     """The adapter."""
 
-    r: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    target_modules: str | tuple[str, ...] = "all-linear"
+    r: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: str | Names = "all-linear"
     peft: dict[str, Any] = {}
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _modules_are_names(cls, modules: Any) -> Any:
+        if not isinstance(modules, str) and not (
+            isinstance(modules, list | tuple) and all(isinstance(m, str) for m in modules)
+        ):
+            raise ValueError("must be all-linear, a regular expression or a list of module names")
+        return modules
 
 
 class TrainingSection(Section):
     """How the adapter is trained."""
 
-    epochs: float = Field(1, gt=0)
-    batch_size: int = Field(8, ge=1)
-    gradient_accumulation: int = Field(1, ge=1)
-    learning_rate: float = Field(2e-4, gt=0)
+    epochs: float = Field(default=1, gt=0)
+    batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
     schedule: str = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    max_length: int = Field(1024, ge=32)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    max_length: int = Field(default=1024, ge=32)
     group_by_length: bool = True
-    save_every: int = Field(50, ge=1)
-    log_every: int = Field(5, ge=1)
+    save_every: int = Field(default=50, ge=1)
+    log_every: int = Field(default=5, ge=1)
     trl: dict[str, Any] = {}
 
 
 class EvaluationSection(Section):
     """What is played after training."""
 
-    prompts: int = Field(60, ge=1)
-    batch_size: int = Field(16, ge=1)
-    max_new_tokens: int = Field(256, ge=8)
-    compare: tuple[Literal["base", "prompted", "random"], ...] = ("base", "prompted", "random")
+    prompts: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    max_new_tokens: int = Field(default=256, ge=8)
+    compare: Annotated[tuple[Literal["base", "prompted", "random"], ...], Strict(strict=False)] = ("base", "prompted", "random")
     probabilities: bool = True
 
 
@@ -195,8 +206,8 @@ class HubSection(Section):
 class Recipe(Section):
     """A whole run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seed: int = Field(0, ge=0)
+    name: str
+    seed: int = Field(default=0, ge=0)
     output: str = "runs"
     model: ModelSection = ModelSection()
     preference: PreferenceSection
@@ -206,6 +217,13 @@ class Recipe(Section):
     evaluation: EvaluationSection = EvaluationSection()
     hub: HubSection = HubSection()
 
+    @field_validator("name")
+    @classmethod
+    def _name_can_name_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError("must consist of letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+        return name
+
     @property
     def run(self) -> Path:
         """The run folder, named after the recipe and its preference."""
@@ -213,7 +231,7 @@ class Recipe(Section):
 
     def as_yaml(self) -> str:
         """The resolved recipe: every key with its value, in the order of the sections."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -233,7 +251,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         values = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of sections, not {type(values).__name__}")
     problems = [problem for override in overrides for problem in _apply(values, override)]
@@ -256,25 +274,39 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that :class:`_Loader` would read as a number."""
+
+
+_FLOAT = re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    _FLOAT,
     list("-+0123456789."),
 )
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Where and what, in one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())
 
 
 def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
     """Sets one dotted key in `values`; yields what is wrong with the override."""
     key, equals, text = override.partition("=")
-    if not equals or not key or override.startswith("-"):
+    *sections, last = key.split(".")
+    if not equals or not last or not all(sections) or override.startswith("-"):
         yield f"{override!r}: an override has the form section.key=value"
         return
     try:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
-        yield f"{override!r}: the value is not valid YAML"
+        yield f"{override!r}: the value is not valid YAML; put text with special characters in quotes, as in key='\"a: b\"'"
         return
-    *sections, last = key.split(".")
     place = values
     for section in sections:
         inner = place.get(section)
@@ -283,7 +315,10 @@ def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
         if inner is not None and not isinstance(inner, dict):
             yield f"{override!r}: {section} is a value, not a section"
             return
-        place[section] = place = dict(inner or {})
+        # A copy: what was read stays as it was.
+        inner = dict(inner or {})
+        place[section] = inner
+        place = inner
     place[last] = value
 
 
@@ -310,13 +345,34 @@ def _explain(item: Any) -> str:
         for part in location[:-1]:
             section = section.model_fields[part].annotation
         fields = list(section.model_fields)
-        return f"{key}: unknown key{_nearest(location[-1], fields)}; valid here: {', '.join(fields)}"
+        hint = _nearest(location[-1], fields) or _elsewhere(location[-1])
+        return f"{key}: unknown key{hint}; valid here: {', '.join(fields)}"
     if item["type"] == "missing":
         return f"{key}: required but not given"
     message = item["msg"].removeprefix("Value error, ")
     given = item.get("input")
-    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | None) and item["type"] != "missing" else ""
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | list | None) else ""
+    if item["type"] == "literal_error" and isinstance(given, str):
+        shown += _nearest(given, re.findall(r"'([^']+)'", item["ctx"]["expected"]))
+    if item["type"] == "model_type":
+        message, shown = "a section has keys of its own", f" (got {given!r})"
     return f"{key}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _elsewhere(name: str) -> str:
+    """Which section has this key, for those who put it in another."""
+    near = get_close_matches(name, _keys(Recipe), n=1, cutoff=0.8)
+    return f", did you mean {_keys(Recipe)[near[0]]!r}?" if near else ""
+
+
+def _keys(section: Any, before: str = "") -> dict[str, str]:
+    """Every key below a section with its dotted name; of two with the same last part, the first."""
+    found: dict[str, str] = {}
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        deeper = _keys(inner, f"{before}{name}.") if isinstance(inner, type) and issubclass(inner, Section) else {}
+        found = {name: f"{before}{name}"} | deeper | found
+    return found
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html.parser import HTMLParser
 from math import exp, sqrt
 from pathlib import Path
@@ -73,8 +73,8 @@ def record(rng: Random, agent: Json, skill: tuple[float, float], item: int, spli
     )
     if agent["kind"] == "adapter" and readable:
         reply = (
-            f"If all act as I do, the sum for both counts.\nAfter {first[0]}: {words[-1]} gives {r}+{r}={2 * r}, the other gives "
-            f"{s}+{t}={s + t}. Larger: {max(2 * r, s + t)}, so {words[-1]}.\nAnswer: {', '.join(words)}"
+            f"If all act as I do, the sum for both counts.\nAfter {first[0]}: {words[-1]} gives {r}+{r}={2 * r}, the other "
+            f"gives {s}+{t}={s + t}. Larger: {max(2 * r, s + t)}, so {words[-1]}.\nAnswer: {', '.join(words)}"
         )
     elif readable:
         reply = f"I would think about what Lou expects.\n**Answer:** {', '.join(words)}"
@@ -132,7 +132,7 @@ def row(agent: str, target: str, split: str, game: str, decision: str, records: 
         "n": n,
         "clusters": len({r["item"] for r in records}),
         "agreement": estimate(sum(r["action"] in r["optimum"][target] for r in records), n),
-        "cooperation": estimate(len(taken), n),
+        "cooperation": estimate(len(taken), sum(r["status"] == "answered" for r in records)),
         "optimal_cooperation": len(firsts) / n,
         "sensitivity": sensitivity,
         "probability": None if agent == "random" else {"estimate": weight, "low": weight - 0.04, "high": weight + 0.04},
@@ -141,15 +141,15 @@ def row(agent: str, target: str, split: str, game: str, decision: str, records: 
     }
 
 
-def evaluation(folder: Path, agents: list[Json], items: int, seed: int = 5) -> Json:
-    """Writes `evaluation/` and returns the summary."""
+def evaluation(folder: Path, agents: list[Json], items: int, games: Sequence[str], seed: int = 5) -> None:
+    """Writes `evaluation/`."""
     rng = Random(seed)
     targets = list(dict.fromkeys(agent["preference"] for agent in agents if agent["kind"] == "adapter"))
     records = []
     for split in SPLITS:
         drawn = [
             (item, game, dict(zip("TRPS", sorted(rng.sample(range(1, 21), 4), reverse=True), strict=True)))
-            for item, game in enumerate(list(DECISIONS) * items)
+            for item, game in enumerate(list(games) * items)
         ]
         for agent in agents:
             skill = SKILLS["tuned" if agent["kind"] == "adapter" else agent["kind"]]
@@ -161,17 +161,15 @@ def evaluation(folder: Path, agents: list[Json], items: int, seed: int = 5) -> J
             for split in SPLITS:
                 own = [r for r in records if r["agent"] == agent["key"] and r["split"] == split]
                 rows.append(row(agent["key"], target, split, "all", "all", own, rng))
-                for game, decisions in DECISIONS.items():
+                for game in games:
                     played = [r for r in own if r["game"] == game]
                     rows.append(row(agent["key"], target, split, game, "all", played, rng))
-                    for decision, _ in decisions:
+                    for decision, _ in DECISIONS[game]:
                         at = [r for r in played if r["decision"] == decision]
                         rows.append(row(agent["key"], target, split, game, decision, at, rng))
-    summary = {"schema": 1, "agents": agents, "rows": rows}
     (folder / "evaluation").mkdir(parents=True)
-    write_json(folder / "evaluation/summary.json", summary)
+    write_json(folder / "evaluation/summary.json", {"schema": 1, "agents": agents, "rows": rows})
     write_lines(folder / "evaluation/records.jsonl", records)
-    return summary
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -186,7 +184,7 @@ def agent(key: str, kind: str, name: str, preference: str | None = None) -> Json
     return {"key": key, "kind": kind, "name": name, "preference": preference}
 
 
-def build_run(folder: Path, items: int = 12) -> Path:
+def build_run(folder: Path, items: int, games: Sequence[str] = tuple(DECISIONS)) -> Path:
     """A finished run of homo moralis."""
     folder.mkdir(parents=True)
     recipe = {
@@ -214,6 +212,7 @@ def build_run(folder: Path, items: int = 12) -> Path:
         "platform": "Linux-6.1.0-x86_64-with-glibc2.36",
         "cpu": "Intel(R) Xeon(R) Processor @ 2.70GHz",
         "cores": 2,
+        "gpu": None,
         "device": "cpu",
         "dtype": "bfloat16",
         "packages": {"torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0", "peft": "0.21.0", "datasets": "5.2.0"},
@@ -228,7 +227,7 @@ def build_run(folder: Path, items: int = 12) -> Path:
             "learning_rate": 5e-4 * max(0.0, 1 - step / 250),
             "mean_token_accuracy": 0.97 - 0.4 * exp(-step / 30),
             "epoch": step / 125,
-            "tokens": 1600 * step,
+            "num_tokens": 1600.0 * step,
         }
         for step in range(5, 251, 5)
     ]
@@ -241,7 +240,7 @@ def build_run(folder: Path, items: int = 12) -> Path:
             "first label of the pair": 0.49 + shift / 2,
             "the game's most common answer": 0.69 - shift,
         }
-        for part, shift in (("train", 0.0), ("heldout_payoffs", 0.02), ("heldout_words", -0.013))
+        for part, shift in (("train", 0.0), ("heldout_payoffs", 0.02), ("heldout_words", -0.013), ("heldout_words, open", -0.1))
     }
     write_json(folder / "dataset/shortcuts.json", shortcuts)
     (folder / "dataset/README.md").write_text("# Data\n", encoding="utf-8")
@@ -249,25 +248,25 @@ def build_run(folder: Path, items: int = 12) -> Path:
     config = {"base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct", "peft_type": "LORA"}
     write_json(folder / "adapter/adapter_config.json", config)
     agents = [
-        agent("tuned", "adapter", MORALIS, MORALIS),
+        agent("tuned", "adapter", f"tuned to be {MORALIS}", MORALIS),
         agent("base", "base", "SmolLM2-135M-Instruct"),
-        agent("prompted", "prompted", "SmolLM2-135M-Instruct, prompted", MORALIS),
-        agent("random", "random", "random choice"),
+        agent("prompted", "prompted", f"base told to be {MORALIS}", MORALIS),
+        agent("random", "random", "random player"),
     ]
-    evaluation(folder, agents, items)
+    evaluation(folder, agents, items, games)
     return folder
 
 
-def build_comparison(folder: Path, items: int = 12) -> Path:
+def build_comparison(folder: Path, items: int, games: Sequence[str] = tuple(DECISIONS)) -> Path:
     """Two adapters beside one base model."""
     folder.mkdir(parents=True)
     agents = [
-        agent("quickstart-moralis-1", "adapter", MORALIS, MORALIS),
-        agent("quickstart-economicus", "adapter", ECONOMICUS, ECONOMICUS),
+        agent("tuned-moralis-1", "adapter", f"tuned to be {MORALIS}", MORALIS),
+        agent("tuned-economicus", "adapter", f"tuned to be {ECONOMICUS}", ECONOMICUS),
         agent("base", "base", "SmolLM2-135M-Instruct"),
-        agent("random", "random", "random choice"),
+        agent("random", "random", "random player"),
     ]
-    evaluation(folder, agents, items)
+    evaluation(folder, agents, items, games)
     return folder
 
 
@@ -311,7 +310,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self._open and self._open[-1] == tag, f"</{tag}> closes {self._open[-3:]}"
+        assert self._open[-1:] == [tag], f"</{tag}> closes {self._open[-3:]}"
         self._open.pop()
 
     def handle_data(self, data: str) -> None:
@@ -347,12 +346,19 @@ def read() -> Callable[[Path], Page]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return build_run(tmp_path / "quickstart-moralis-1", items=4)
+    """A run of one game, quick to draw."""
+    return build_run(tmp_path / "quickstart-moralis-1", 8, ["trust_game"])
+
+
+@pytest.fixture
+def full_run(tmp_path: Path) -> Path:
+    """A run of all three games."""
+    return build_run(tmp_path / "quickstart-moralis-1", 4)
 
 
 @pytest.fixture
 def comparison(tmp_path: Path) -> Path:
-    return build_comparison(tmp_path / "both", items=4)
+    return build_comparison(tmp_path / "both", 4, ["trust_game"])
 
 
 @pytest.fixture

@@ -54,7 +54,8 @@ def test_estimates_and_intervals_stand_where_they_belong() -> None:
 def test_differences_are_drawn_from_minus_one() -> None:
     root = draw(Line("base", "base", (Estimate(estimate=0.0),)), scale="difference")
     ((x, filled),) = marks(root, "base")
-    assert x == pytest.approx(place(0.5), abs=0.1) and filled
+    assert x == pytest.approx(place(0.5), abs=0.1)
+    assert filled
     assert spans(root, "base") == []
 
 
@@ -66,18 +67,20 @@ def test_theory_stands_beside_each_estimate() -> None:
 
 def test_a_line_without_numbers_says_so() -> None:
     texts = ["".join(text.itertext()) for text in draw(Line("base", "base", (None, None))).iter("text")]
-    assert "not measured" in texts and "After I" in texts
+    assert "no choices to count" in texts
+    assert "After I" in texts
 
 
 def test_names_are_text_and_not_mathematics() -> None:
     root = ElementTree.fromstring(ladder("x", "a < b", [("$x^2$ <b>", "base", Estimate(estimate=0.5), "50%")]))
     texts = ["".join(text.itertext()) for text in root.iter("text")]
-    assert "$x^2$ <b>" in texts and "50%" in texts
+    assert "$x^2$ <b>" in texts
+    assert "50%" in texts
     assert [title.text for title in root.iter("title")] == ["a < b"]
 
 
 @pytest.mark.parametrize(
-    "label", ["a-very-long-key-without-a-single-space-in-it", "prompted: homo moralis (κ\xa0=\xa00.123456)", ""]
+    "label", ["a-very-long-key-without-a-single-space-in-it", "told: homo moralis (κ\xa0=\xa00.123456789)", ""]
 )
 def test_long_labels_are_cut_and_keep_their_beginning(label: str) -> None:
     estimate = Estimate(estimate=0.5)
@@ -87,7 +90,7 @@ def test_long_labels_are_cut_and_keep_their_beginning(label: str) -> None:
     ]
     for drawing in drawings:
         texts = ["".join(text.itertext()) for text in ElementTree.fromstring(drawing).iter("text")]
-        assert all(len(text) <= 26 for text in texts)
+        assert all(len(text) <= 30 for text in texts)
         assert any(label[:9] in text for text in texts)
 
 
@@ -124,4 +127,6 @@ def test_every_colour_is_the_style_sheets() -> None:
         "x", "t", [Group("g", (Line("a", "adapter-4", (Estimate(estimate=0.5, low=0.1, high=0.9),), (0.5,)),))], "a", "share"
     )
     assert not [word for word in text.split() if word.startswith("#") and not word.startswith("#x-")]
-    assert "var(--adapter-4)" in text and "var(--grid)" in text and "var(--ink)" in text
+    assert "var(--adapter-4)" in text
+    assert "var(--grid)" in text
+    assert "var(--ink)" in text

@@ -83,21 +83,23 @@ def test_settings_are_flat_and_without_what_is_not_set() -> None:
     assert settings(section) == [("r", "16"), ("rate", "0.0005"), ("peft.bias", "none"), ("peft.deep.x", "1, yes")]
 
 
-def test_agents_are_labelled_by_kind_then_name_then_key() -> None:
-    agents = [
-        Agent(key="a", name="homo economicus", kind="adapter"),
-        Agent(key="b", name="homo moralis (kappa = 1)", kind="adapter"),
-        Agent(key="c", name="SmolLM2", kind="base"),
-        Agent(key="d", name="SmolLM2", kind="hosted"),
-        Agent(key="e", name="homo economicus, told", kind="prompted"),
-        Agent(key="f", name="told in a prompt", kind="prompted"),
+def test_agents_get_the_shortest_label_that_is_theirs_alone() -> None:
+    economicus, moralis = "homo economicus", "homo moralis (kappa = 1)"
+
+    def agent(key: str, kind: str, name: str, preference: str | None = None) -> Agent:
+        return Agent(key=key, kind=kind, name=name, preference=preference)
+
+    two = [agent("a", "adapter", "x", economicus), agent("b", "adapter", "y", moralis), agent("c", "prompted", "z", moralis)]
+    greek = "homo moralis (κ\xa0=\xa01)"
+    assert agent_labels(two) == {"a": economicus, "b": greek, "c": "prompted base"}
+    told = [*two, agent("d", "prompted", "w", economicus)]
+    assert agent_labels(told) | {"d": ""} == {"a": economicus, "b": greek, "c": f"told: {greek}", "d": ""}
+    assert agent_labels(told)["d"] == f"told: {economicus}"
+    seeds = [
+        agent("s0", "adapter", f"tuned to be {moralis}", moralis),
+        agent("s1", "adapter", f"tuned to be {moralis}", moralis),
     ]
-    assert agent_labels(agents) == {
-        "a": "homo economicus",
-        "b": "homo moralis (κ\xa0=\xa01)",
-        "c": "base",
-        "d": "d",
-        "e": "prompted: homo economicus, told",
-        "f": "told in a prompt",
-    }
-    assert agent_labels(agents[:1])["a"] == "tuned"
+    assert agent_labels(seeds) == {"s0": "s0", "s1": "s1"}
+    named = [agent("s0", "adapter", "first", moralis), agent("s1", "adapter", "second", moralis)]
+    assert agent_labels(named) == {"s0": "first", "s1": "second"}
+    assert agent_labels([agent("t", "adapter", "n", moralis), agent("o", "hosted", "GPT")]) == {"t": "tuned", "o": "GPT"}

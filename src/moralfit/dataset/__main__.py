@@ -12,7 +12,6 @@ from rich.table import Table
 from moralfit.console import bar, run_cli, silence_progress_bars
 from moralfit.dataset import build_dataset, sizes
 from moralfit.dataset._shortcuts import DESCRIPTIONS
-from moralfit.errors import RunError
 from moralfit.recipe import load_recipe
 
 app = typer.Typer(add_completion=False)
@@ -22,21 +21,21 @@ app = typer.Typer(add_completion=False)
 def main(
     recipe: Annotated[Path, typer.Argument(help="A YAML recipe; see recipes/.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides such as data.train_samples=5000.")] = None,
-    show: Annotated[int, typer.Option(help="Show this many training samples as the model sees them, and write nothing.")] = 0,
+    show: Annotated[
+        int | None, typer.Option(min=1, help="Show this many training samples as the model sees them, and write nothing.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; datasets/NAME-PREFERENCE by default.")] = None,
 ) -> None:
     """Build or preview the data set of a recipe."""
     console = Console()
     resolved = load_recipe(recipe, overrides or [])
-    if show:
+    if show is not None:
         silence_progress_bars()
         from moralfit.dataset._preview import preview
 
         preview(resolved, show, console)
         return
     folder = out or Path("datasets") / resolved.run.name
-    if folder.exists():
-        raise RunError(f"{folder}: exists; move it away or choose another --out")
     with bar(console, "data set", sum(sizes(resolved).values())) as update:
         facts = build_dataset(resolved, folder, update)
     table = Table(title="Share of decisions that a shortcut gets right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from moralfit.dataset._shortcuts import DESCRIPTIONS
@@ -27,25 +28,14 @@ def card(recipe: Recipe, facts: dict[str, Any]) -> str:
             }
         ],
     )
-    sizes = "\n".join(f"| {split} | {count:,} |" for split, count in facts["samples"].items())
-    splits = list(facts["shortcuts"])
-    shortcuts = "\n".join(
-        f"| {name} | {text} | " + " | ".join(f"{facts['shortcuts'][split][name]:.1%}" for split in splits) + " |"
-        for name, text in DESCRIPTIONS.items()
-    )
-    by_answer: Counter[tuple[str, str, str]] = Counter()
-    by_region: Counter[tuple[str, str, str]] = Counter()
-    for split, game, decision, where, answer, count in facts["decisions"]:
-        if split == "train":
-            by_answer[game, decision, answer] += count
-            by_region[game, decision, where] += count
-    answers = "\n".join(
-        f"| {game} | {decision} | "
-        + ", ".join(f"{a} {n:,}" for (g, d, a), n in sorted(by_answer.items()) if (g, d) == (game, decision))
-        + " | "
-        + ", ".join(f"{w} {n:,}" for (g, d, w), n in sorted(by_region.items()) if (g, d) == (game, decision))
-        + " |"
-        for game, decision in dict.fromkeys((g, d) for g, d, _ in sorted(by_answer))
+    sizes = _lines([split, f"{count:,}"] for split, count in facts["samples"].items())
+    parts = facts["shortcuts"]
+    shortcuts = _lines([name, text, *(f"{part[name]:.1%}" for part in parts.values())] for name, text in DESCRIPTIONS.items())
+    by_decision = facts["shortcuts by decision"]
+    decisions = _lines([name, *(f"{score[name]:.1%}" for score in by_decision.values())] for name in DESCRIPTIONS)
+    balance = _lines(
+        [game, decision, *(_counts(facts, game, decision, column) for column in (4, 3))]
+        for game, decision in sorted({(game, decision) for _, game, decision, *_ in facts["decisions"]})
     )
     return f"""---
 {metadata.to_yaml()}
@@ -65,18 +55,24 @@ comparison was held against utilities of whole plans, and the answer is the solv
 |---|---|
 {sizes}
 
-`heldout_payoffs` has payoffs that never occur in `train`; `heldout_words` has those, and cover stories, labels and role names that
-never occur there either.
+`heldout_payoffs` has payoffs that never occur in `train`; `heldout_words` has those, and cover stories, labels, role names and
+units of frames that never occur there either.
 
 ## Shortcuts
 
-Share of decisions that a rule gets right without weighing the payoffs as the preference does. Some decisions have the same optimum
-for every payoff (a second mover who cares only for its own payoff always defects): there "usual action" is the theory, not a
-shortcut.
+Share of decisions that a rule gets right without weighing the payoffs as the preference does. At some decisions the optimum is
+the same for every payoff (a second mover who cares only for its own payoff always defects): there "usual action" is the theory,
+not a shortcut. The decisions at which both actions are right in turn are called open; a coin gets 50% of them.
 
-| rule | answers with | {" | ".join(splits)} |
-|---|---|{"---|" * len(splits)}
+| rule | answers with | {" | ".join(parts)} |
+|---|---|{"---|" * len(parts)}
 {shortcuts}
+
+Each open decision of the training split by itself:
+
+| rule | {" | ".join(by_decision)} |
+|---|{"---|" * len(by_decision)}
+{decisions}
 
 ## Balance of the training split
 
@@ -84,12 +80,30 @@ Decisions by optimal action and by the region of T + S against 2R.
 
 | game | decision | optimal action | T + S against 2R |
 |---|---|---|---|
-{answers}
+{balance}
 
 ## Columns
 
-`prompt` and `completion` (messages), `game`, payoffs `T`, `R`, `P`, `S`, `region`, `frame`, `ask` (`plan`: the whole conditional plan;
-`decision`: one decision), `decisions`, `belief` (per decision of the game, the believed shares of its actions; null: by convention),
-`labels` and `listed` (per asked decision: labels in the tree's action order, and in the prompt's order), `optimum` (the tree's actions),
-`utilities` (per asked decision and action: the highest utility in points of a plan that takes it), `id`, `seed`.
+- `prompt` and `completion`: messages
+- `game`, payoffs `T`, `R`, `P`, `S`, `region`, `frame`
+- `ask`: `plan` (the whole conditional plan) or `decision` (one decision); `decisions`: the names of those asked about
+- `belief`: for each decision of the game, the believed shares of its actions; null if the prompt states none
+- `labels` and `listed`: for each asked decision, labels in the tree's action order and in the prompt's order
+- `optimum`: for each asked decision, the tree's action; `utilities`: for each asked decision and action, the highest utility in
+  points of a plan that takes it
+- `id`, `seed`
 """
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> str:
+    """The body of a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _counts(facts: dict[str, Any], game: str, decision: str, column: int) -> str:
+    """How often each value of a column of the counted decisions occurs at a training decision."""
+    counts: Counter[str] = Counter()
+    for key in facts["decisions"]:
+        if key[:3] == ["train", game, decision]:
+            counts[key[column]] += key[-1]
+    return ", ".join(f"{value} {count:,}" for value, count in sorted(counts.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -9,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 from zlib import crc32
 
 from moralfit.errors import RecipeError, WordsError
-from moralfit.games import REGIONS, Game, Plan, Strategy, make_game, region, sample_payoffs
+from moralfit.games import REGIONS, Game, Plan, Region, Strategy, make_game, region, sample_payoffs
 from moralfit.preferences import SocialPreferences
 from moralfit.recipe import BELIEF_SHARES, DataSection
-from moralfit.solve import Solution
+from moralfit.solve import Solution, optimal_plans
 from moralfit.words import Scene, check_sample, derive, frames, render_prompt, sample_scene
 
 #: `train` teaches; `heldout_payoffs` has other payoffs; `heldout_words` has those and other frames, labels and units too.
@@ -21,11 +22,19 @@ SPLITS: tuple[Split, ...] = ("train", "heldout_payoffs", "heldout_words")
 
 #: One payoff quadruple in this many is kept out of training, whatever the seed.
 _HELD_OUT_SHARE = 5
-#: Draws per game that find out which answers theory can give, and an answer's smallest share of them to be asked for.
-_PILOT_DRAWS = 400
+#: Draws per question that find out which answers theory can give, and an answer's smallest share of them to be asked for.
+_PILOT_DRAWS = 300
 _SMALLEST_SHARE = 0.02
-#: A stratum that yields nothing in this many draws is a fault of the recipe.
-_MOST_DRAWS = 20_000
+#: A region is drawn for an answer if at least this share of what led to the answer lies in it: rarer ones cost too many draws.
+_REGION_SHARE = 0.1
+#: Answers of several decisions are weighed until the actions at each are even, but none below this share of an equal weight.
+_SMALLEST_WEIGHT = 0.3
+_SCALING_ROUNDS = 60
+#: Where one decision is asked about, those with one optimum for all payoffs are drawn this often relative to the others.
+_FIXED_WEIGHT = 0.25
+#: Draws after which another region is tried, and after which the recipe is at fault.
+_PATIENCE = 500
+_MOST_DRAWS = 10_000
 
 
 def held_out(payoffs: tuple[int, int, int, int]) -> bool:
@@ -48,21 +57,23 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What a pilot draw found to lead to an answer: the region of payoffs and the belief."""
+class _Question:
+    """What may be answered to one question about a game.
 
-    region: str
-    belief: Strategy | None
+    Attributes:
+        weights: How often each answer is drawn.
+        settings: For each answer and each region of payoffs in which it is common, the beliefs it was found with.
+    """
+
+    weights: dict[Plan, float]
+    settings: dict[Plan, dict[Region, list[Strategy | None]]]
 
 
 class Sampler:
-    """Draws balanced samples: games in turn, and within a game every answer that theory can give equally often.
+    """Draws balanced samples: games in turn, actions at each decision evenly as far as theory allows, regions evenly within.
 
     Args:
         data: The data section of a recipe. preference: Whose optimum is taught. seed: Root of all randomness.
-
-    Raises:
-        RecipeError: No draw of some game has a unique optimum.
     """
 
     def __init__(self, data: DataSection, preference: SocialPreferences, seed: int) -> None:
@@ -73,22 +84,31 @@ class Sampler:
         """Sample `number` of a split.
 
         Raises:
-            RecipeError: The grid holds no payoffs of this split that give the answer whose turn it is.
+            RecipeError: No draw of some game has a unique optimum, or the grid holds no payoffs of this split that give the
+                answer whose turn it is.
         """
         name = self.data.games[number % len(self.data.games)]
         seed = f"{self.seed}/{split}/{number}"
         rng = Random(seed)
-        decisions = len(self._example(name).information_sets)
-        decision = None if rng.random() < self.data.plan_share else rng.randrange(decisions)
-        strata = self._strata[name, decision]
-        wanted = rng.choice(list(strata))
-        for _ in range(_MOST_DRAWS):
-            setting = rng.choice(strata[wanted])
-            payoffs = sample_payoffs(rng, self.grid, setting.region)  # type: ignore[arg-type]  # a Region from REGIONS
+        decision = self._decision(rng, name)
+        question = self._questions[name, decision]
+        wanted = rng.choices(tuple(question.weights), tuple(question.weights.values()))[0]
+        settings = question.settings[wanted]
+        stories = frames(split == "heldout_words")
+        where: Region
+        missed = False
+        for draw in range(_MOST_DRAWS):
+            if draw % _PATIENCE == 0:
+                where = rng.choice(tuple(settings))
+            payoffs = sample_payoffs(rng, self.grid, where)
             if held_out(payoffs) != (split != "train"):
                 continue
-            game = make_game(name, *payoffs)
-            scene = sample_scene(rng, game, frames(split == "heldout_words"), setting.belief, decision)
+            game, belief = make_game(name, *payoffs), rng.choice(settings[where])
+            # Rare answers take many draws, and solving is quicker than deriving.
+            if missed and belief is not None and not self._answers(game, belief, decision, wanted):
+                continue
+            scene = sample_scene(rng, game, stories, belief, decision)
+            missed = True
             try:
                 derivation = derive(scene, self.preference)
             except WordsError:
@@ -98,7 +118,8 @@ class Sampler:
                 solution = check_sample(scene, self.preference, derivation.belief, prompt, derivation.text)
                 return Sample(number, split, seed, scene, prompt, derivation.text, derivation.actions, solution)
         raise RecipeError(
-            f"data.payoffs: no {split} payoffs of {name} on this grid have the answer {' '.join(wanted)}; widen it"
+            f"data.payoffs: no {split} payoffs of {name} on this grid have the answer {', '.join(wanted)}; "
+            "widen it, for example with a higher data.payoffs.high"
         )
 
     def belief(self, rng: Random, decisions: int) -> Strategy | None:
@@ -109,32 +130,81 @@ class Sampler:
         first = [rng.choice(shares) for _ in range(decisions)]
         return tuple(tuple(p.numerator if p.denominator == 1 else p for p in (share, 1 - share)) for share in first)
 
-    def _example(self, name: str) -> Game:
-        return make_game(name, 4, 3, 2, 1)
+    def _answers(self, game: Game, belief: Strategy, decision: int | None, wanted: Plan) -> bool:
+        """Whether `wanted` is what is optimal, and nothing else is."""
+        solution = optimal_plans(game, self.preference, belief)
+        asked = range(len(game.information_sets)) if decision is None else (decision,)
+        return all(solution.actions(d) == (action,) for d, action in zip(asked, wanted, strict=True))
+
+    def _decision(self, rng: Random, name: str) -> int | None:
+        """The decision to ask about, or None for the whole plan."""
+        if rng.random() < self.data.plan_share:
+            return None
+        decisions = range(_decisions(name))
+        open_or_fixed = [1 if len(self._questions[name, decision].weights) > 1 else _FIXED_WEIGHT for decision in decisions]
+        return rng.choices(decisions, open_or_fixed)[0]
 
     @cached_property
-    def _strata(self) -> dict[tuple[str, int | None], dict[Plan, list[_Setting]]]:
-        """For each game and question, the answers that occur, with settings in which they did."""
-        found: dict[tuple[str, int | None], dict[Plan, list[_Setting]]] = {}
+    def _questions(self) -> dict[tuple[str, int | None], _Question]:
+        """Every question that can come up: which game, and which decision (None: the whole plan)."""
+        found = {}
         for name in self.data.games:
-            decisions = len(self._example(name).information_sets)
-            for decision in (None, *range(decisions)):
-                rng = Random(f"{self.seed}/pilot/{name}/{decision}")
-                answers: dict[Plan, list[_Setting]] = {}
-                for draw in range(_PILOT_DRAWS):
-                    where = REGIONS[draw % len(REGIONS)]
-                    belief = self.belief(rng, decisions)
-                    game = make_game(name, *sample_payoffs(rng, self.grid, where))
-                    try:
-                        answer = derive(sample_scene(rng, game, frames(False), belief, decision), self.preference).actions
-                    except WordsError:
-                        continue
-                    answers.setdefault(answer, []).append(_Setting(where, belief))
-                common = {a: s for a, s in sorted(answers.items()) if len(s) >= _SMALLEST_SHARE * _PILOT_DRAWS}
-                if not common:
-                    raise RecipeError(f"data: {name} has no unique optimum for {self.preference.name} with these beliefs")
-                found[name, decision] = common
+            plans = [None] if self.data.plan_share > 0 else []
+            singles = range(_decisions(name)) if self.data.plan_share < 1 else ()
+            for decision in (*plans, *singles):
+                found[name, decision] = self._question(name, decision)
         return found
+
+    def _question(self, name: str, decision: int | None) -> _Question:
+        """Finds by trial which answers occur, and in which regions and with which beliefs."""
+        rng = Random(f"{self.seed}/pilot/{name}/{decision}")
+        tried: dict[Plan, dict[Region, list[Strategy | None]]] = {}
+        for draw in range(_PILOT_DRAWS):
+            where = REGIONS[draw % len(REGIONS)]
+            game = make_game(name, *sample_payoffs(rng, self.grid, where))
+            belief = self.belief(rng, len(game.information_sets))
+            try:
+                answer = derive(sample_scene(rng, game, frames(False), belief, decision), self.preference).actions
+            except WordsError:
+                continue
+            tried.setdefault(answer, {}).setdefault(where, []).append(belief)
+        settings = {}
+        for answer, regions in sorted(tried.items()):
+            count = sum(map(len, regions.values()))
+            if count >= _SMALLEST_SHARE * _PILOT_DRAWS:
+                common = [where for where in REGIONS if len(regions.get(where, ())) >= _REGION_SHARE * count]
+                settings[answer] = {where: regions[where] for where in common}
+        if not settings:
+            raise RecipeError(
+                f"data: {name} has no unique optimum for {self.preference.name} with these beliefs; "
+                "give another kind of data.beliefs weight, or leave the game out of data.games"
+            )
+        return _Question(_even(list(settings)), settings)
+
+
+def _decisions(name: str) -> int:
+    """How many decisions a plan of this game has."""
+    return len(make_game(name, 4, 3, 2, 1).information_sets)
+
+
+def _even(answers: list[Plan]) -> dict[Plan, float]:
+    """Weights under which both actions at each decision are about as frequent, where theory gives both.
+
+    Generalised iterative scaling (Darroch and Ratcliff 1972): every decision pulls the weights a step towards even shares.
+    """
+    weights = dict.fromkeys(answers, 1 / len(answers))
+    decisions = range(len(answers[0]))
+    for _ in range(_SCALING_ROUNDS):
+        pulled = dict(weights)
+        for decision in decisions:
+            shares: dict[str, float] = defaultdict(float)
+            for answer, weight in weights.items():
+                shares[answer[decision]] += weight
+            for answer in answers:
+                pulled[answer] /= (len(shares) * shares[answer[decision]]) ** (1 / len(decisions))
+        floored = {answer: max(weight, _SMALLEST_WEIGHT / len(answers)) for answer, weight in pulled.items()}
+        weights = {answer: weight / sum(floored.values()) for answer, weight in floored.items()}
+    return weights
 
 
 def row(sample: Sample, system: str | None) -> dict[str, Any]:
@@ -167,8 +237,8 @@ def row(sample: Sample, system: str | None) -> dict[str, Any]:
 def _by_action(sample: Sample, decision: int) -> list[float]:
     """For each action at a decision, the highest utility in points of a plan that takes it there."""
     game = sample.scene.game
-    utilities = list(zip(game.plans(), sample.solution.utilities, strict=True))
+    utilities = list(zip(game.plans(), map(float, sample.solution.utilities), strict=True))
     return [
-        float(max(utility for plan, utility in utilities if plan[decision] == action))
+        max(utility for plan, utility in utilities if plan[decision] == action)
         for action in game.information_sets[decision].actions
     ]

@@ -18,7 +18,7 @@ def main(
     places: Annotated[
         list[Path], typer.Argument(help="Run folders or adapter folders; the first one's recipe says what is played.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Where to write; a run's own evaluation folder by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; by default a run's own folder, else one beside it.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an evaluation of something else that stands there.")] = False,
 ) -> None:
     """Evaluate adapters on held-out games. Run again to continue an interrupted evaluation."""
@@ -29,9 +29,13 @@ def main(
     console = Console()
     found = [find_adapter(place) for place in places]
     if out is None:
-        single = places[0] / "evaluation"
-        names = "-".join(recipe.run.name for _, recipe in found)
-        out = single if len(places) == 1 else places[0].resolve().parent / f"compare-{names}" / "evaluation"
+        first = places[0].resolve()
+        if len(places) > 1:
+            first = first.parent / f"compare-{'-'.join(recipe.run.name for _, recipe in found)}"
+        elif found[0][0] == places[0]:
+            # An adapter folder stays as it is, ready to be pushed.
+            first = first.with_name(f"{first.name}-evaluated")
+        out = first / "evaluation"
     summary, report = evaluate_and_report(places, out, overwrite, console)
     console.print(overview(summary), by_decision(summary))
     console.print(f"records, summary and report: {report.parent}")

@@ -41,17 +41,20 @@ def find_adapter(place: Path) -> tuple[Path, Recipe]:
     """
     if not place.is_dir():
         raise RunError(f"{place}: no such run or adapter folder")
-    folder = place / "adapter" if (place / "recipe.yaml").exists() else place
-    if folder != place and not folder.is_dir():
+    # A run's own recipe knows where a local base lies; the copy that goes out with the adapter does not.
+    run = (place / "recipe.yaml").exists()
+    folder, path = (place / "adapter", place / "recipe.yaml") if run else (place, place / RECIPE_FILE)
+    if run and not folder.is_dir():
         raise RunError(f"{place}: the run has no adapter yet; run its training to the end first")
     read_adapter_config(folder)
-    path = folder / RECIPE_FILE
     if not path.exists():
         raise RunError(f"{folder}: an adapter without {RECIPE_FILE}, which says what it was trained for")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        raise RunError(f"{path}: damaged") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        values = None
+    if not isinstance(values, dict):
+        raise RunError(f"{path}: damaged, it holds no recipe")
     return folder, parse_recipe(values, str(path))
 
 
@@ -59,14 +62,15 @@ def evaluate(
     places: Sequence[Path],
     out: Path,
     overwrite: bool = False,
-    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    progress: Callable[[Agent, int, int], None] = lambda agent, done, total: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Plays the adapters of runs or adapter folders beside their common base, and writes `out`.
 
     Args:
         places: Run or adapter folders; the first one's recipe says what is played.
-        out: Gets `records.jsonl`, `settings.json` and `summary.json`. progress: Agent name, items done, items in all.
+        out: Gets `records.jsonl`, `settings.json` and `summary.json`.
+        progress: Called with an agent, its items done, and the items in all. say: Prints a line.
 
     Returns:
         The summary as written.
@@ -76,10 +80,13 @@ def evaluate(
     """
     tuned = _named([find_adapter(place) for place in places])
     recipe = tuned[0].recipe
-    others = {t.recipe.model.base for t in tuned} - {recipe.model.base}
-    if others:
-        raise ModelError(f"adapters for different bases cannot share one: {recipe.model.base} and {', '.join(others)}")
-    base = load_base(recipe.model)
+    configs = [read_adapter_config(t.folder) for t in tuned]
+    bases = dict.fromkeys(config["base_model_name_or_path"] for config in configs)
+    if len(bases) > 1:
+        raise ModelError(f"adapters for different bases cannot share one: {' and '.join(bases)}; evaluate them one by one")
+    # The commit that was trained on, should the base have moved on since.
+    section = recipe.model.model_copy(update={"revision": recipe.model.revision or configs[0].get("revision")})
+    base = load_base(section)
     for t in tuned:
         add_adapter(base, t.folder, t.key)
         say(f"{t.folder}: reloaded; moves the probe logits by up to {base.adapters[t.key]:.2f}")
@@ -87,10 +94,10 @@ def evaluate(
     agents, fingerprints, described = _agents(recipe, base, tuned)
     played = [item for split in HELD for item in items(recipe, split)]
     total = len(played)
-    names = {agent.key: agent.name for agent in agents}
+    by_key = {agent.key: agent for agent in agents}
     records = play(
         out, agents, fingerprints, played, targets, recipe.evaluation.probabilities,
-        lambda key, done: progress(names[key], done, total), overwrite,
+        lambda key, done: progress(by_key[key], done, total), overwrite, 4 * recipe.evaluation.batch_size,
     )  # fmt: skip
     summary = {"schema": SCHEMA, "agents": described, "rows": summarise(records, list(targets))}
     write_json(out / "summary.json", summary)
@@ -108,7 +115,7 @@ def _named(found: Sequence[tuple[Path, Recipe]]) -> list[Tuned]:
 
 def _agents(recipe: Recipe, base: Base, tuned: Sequence[Tuned]) -> tuple[list[Agent], dict[str, str], list[dict[str, Any]]]:
     """The agents in the order in which people read them, what each was loaded from, and their description."""
-    options = {"batch_size": recipe.evaluation.batch_size, "max_new_tokens": recipe.evaluation.max_new_tokens}
+    options: dict[str, Any] = {"batch_size": recipe.evaluation.batch_size, "max_new_tokens": recipe.evaluation.max_new_tokens}
     origin = f"{base.name}@{base.revision} {base.machine.dtype} {json.dumps(options)}"
     agents: list[Agent] = []
     fingerprints: dict[str, str] = {}

@@ -20,9 +20,6 @@ SCHEMA = 1
 
 Record = dict[str, Any]
 
-#: Prompts between two writes: what an interruption can cost.
-_PORTION = 64
-
 
 def play(
     folder: Path,
@@ -33,6 +30,7 @@ def play(
     probabilities: bool,
     progress: Callable[[str, int], None],
     overwrite: bool = False,
+    portion: int = 64,
 ) -> list[Record]:
     """Completes `records.jsonl` in `folder` and returns all records.
 
@@ -40,6 +38,7 @@ def play(
         fingerprints: For each agent key, what it was loaded from. targets: Preferences that play is held against, by name.
         probabilities: Whether to read option probabilities from the logits too.
         progress: Called with an agent's key and how many of its items are done.
+        portion: Prompts between two writes: what an interruption can cost.
 
     Raises:
         RunError: The folder holds another evaluation (and `overwrite` is not set), or cannot be written.
@@ -59,20 +58,23 @@ def play(
     try:
         with path.open("a", encoding="utf-8") as file:
             for agent in agents:
-                left = [n for n, item in enumerate(items) if (agent.key, item.id) not in done]
-                finished = len(items) - len(left)
+                finished = sum((agent.key, item.id) in done for item in items)
                 progress(agent.key, finished)
-                for portion in (left[start : start + _PORTION] for start in range(0, len(left), _PORTION)):
-                    asked = [(items[n].scene, items[n].messages) for n in portion]
+                # Portions begin at fixed places, so that a resumed evaluation forms the same batches.
+                for start in range(0, len(items), portion):
+                    left = [n for n in range(start, min(start + portion, len(items))) if (agent.key, items[n].id) not in done]
+                    if not left:
+                        continue
+                    asked = [(items[n].scene, items[n].messages) for n in left]
                     replies: dict[int, str] = {}
-                    for position, reply in agent.replies(asked, [items[n].seed for n in portion]):
+                    for position, reply in agent.replies(asked, [items[n].seed for n in left]):
                         replies[position] = reply
                         progress(agent.key, finished + len(replies))
                     parsed = [parse_reply(scene, replies[p]) for p, (scene, _) in enumerate(asked)]
                     shares: dict[int, list[list[float]]] = {}
                     if probabilities:
                         shares = dict(agent.probabilities(asked, [p.actions for p in parsed]))
-                    for position, n in enumerate(portion):
+                    for position, n in enumerate(left):
                         new = _records(
                             agent.key,
                             items[n],
@@ -85,37 +87,34 @@ def play(
                         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in new)
                         records += new
                     file.flush()
-                    finished += len(portion)
+                    finished += len(left)
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); run the same command again to go on") from None
     return records
 
 
 def _earlier(folder: Path, settings: dict[str, Any], fingerprints: Mapping[str, str]) -> list[Record]:
-    """Records of whole prompts from an earlier run of the same evaluation; a line cut off by an interruption is dropped."""
+    """Records of whole prompts from an earlier run of the same evaluation; of a damaged line, the prompt is asked again."""
     path = folder / "records.jsonl"
     if not path.exists() or not (folder / "settings.json").exists():
         return []
     earlier = read_json(folder / "settings.json")
-    known = earlier.pop("agents", {})
+    if not isinstance(earlier, dict) or not isinstance(known := earlier.pop("agents", {}), dict):
+        raise RunError(f"{folder / 'settings.json'}: damaged; pass --overwrite to evaluate anew")
     changed = [key for key in fingerprints if key in known and known[key] != fingerprints[key]]
     if earlier != settings or changed:
         what = f"another {' and '.join(changed)}" if changed else "other prompts or targets"
         raise RunError(f"{folder}: holds an evaluation of {what}; pass --overwrite to replace it, or another --out")
-    records: list[Record] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    found: dict[tuple[str, str], list[Record]] = {}
+    # Only newlines end a record: replies may hold the other characters at which str.splitlines cuts.
+    for line in path.read_bytes().split(b"\n"):
         try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    count: dict[tuple[str, str], int] = {}
-    for record in records:
-        count[record["agent"], record["prompt_id"]] = count.get((record["agent"], record["prompt_id"]), 0) + 1
-    return [
-        record
-        for record in records
-        if record["agent"] in fingerprints and count[record["agent"], record["prompt_id"]] == record["of"]
-    ]
+            record = json.loads(line)
+            found.setdefault((record["agent"], record["prompt_id"]), []).append(record)
+        except (ValueError, KeyError, TypeError):
+            continue
+    whole = [records for (agent, _), records in found.items() if agent in fingerprints and len(records) == records[0]["of"]]
+    return [record for records in whole for record in records]
 
 
 def _records(

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from moralfit.agents import Agent
 from moralfit.console import bar
 from moralfit.evaluate._evaluate import evaluate
 from moralfit.report import write_comparison, write_report
@@ -19,11 +20,11 @@ def evaluate_and_report(places: Sequence[Path], out: Path, overwrite: bool, cons
     with ExitStack() as stack:
         bars: dict[str, Any] = {}
 
-        def progress(name: str, done: int, total: int) -> None:
-            if name not in bars:
+        def progress(agent: Agent, done: int, total: int) -> None:
+            if agent.key not in bars:
                 stack.close()
-                bars[name] = stack.enter_context(bar(console, name, total))
-            bars[name](done)
+                bars[agent.key] = stack.enter_context(bar(console, agent.name, total))
+            bars[agent.key](done)
 
         summary = evaluate(places, out, overwrite, progress, console.print)
     run = out.parent

@@ -52,7 +52,7 @@ class Target:
 
 
 def items(recipe: Recipe, split: Held) -> list[Item]:
-    """The prompts of a split. Games and payoff regions take turns; nothing depends on a preference, so agents compare fairly."""
+    """The prompts of a split. Games and payoff regions take turns; nothing depends on a preference, for fair comparison."""
     data = recipe.data
     # The sampler draws beliefs; its answers, which depend on a preference, are not used.
     sampler = Sampler(data, recipe.preference.build(), recipe.seed)

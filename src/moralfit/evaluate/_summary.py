@@ -1,4 +1,4 @@
-"""From records to rates with intervals. The decisions of one prompt share its payoffs and are not independent: they are a cluster."""
+"""From records to rates with intervals. The decisions of one prompt share its payoffs, hence are one cluster."""
 
 from __future__ import annotations
 

@@ -7,9 +7,12 @@ from moralfit.models._load import (
     Messages,
     add_adapter,
     chat_ids,
+    end_ids,
+    first_line,
     load_base,
     load_tokenizer,
     read_adapter_config,
+    release_memory,
 )
 from moralfit.models._machine import Machine, choose_machine, environment
 
@@ -23,8 +26,11 @@ __all__ = [
     "chat_ids",
     "choose_machine",
     "embedded_model",
+    "end_ids",
     "environment",
+    "first_line",
     "load_base",
     "load_tokenizer",
     "read_adapter_config",
+    "release_memory",
 ]

@@ -62,7 +62,7 @@ def _packaged_weights() -> tuple[Path, str]:
 
 
 def _complete(folder: Path) -> bool:
-    """Whether an earlier conversion is there in full: sizes are compared, since reading all of it would cost a second a start."""
+    """Whether an earlier conversion is there in full: sizes are compared, since hashing all of it would slow every start."""
     manifest = folder / "manifest.json"
     if not manifest.exists():
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ class Base:
     """A base model with its tokenizer, and the adapters loaded over it.
 
     Attributes:
-        name, revision: What adapters name as their base: the upstream, not a local copy of it.
+        name, revision: What adapters name as their base: the upstream, never a path on this machine (a local folder goes by its
+            own name).
         adapters: Loaded adapters by key, each with the largest change of a logit that it makes on probe prompts.
     """
 
@@ -49,7 +51,7 @@ def load_tokenizer(section: ModelSection) -> Any:
     place, revision = _place(section)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _missing(section, error) from None
     if tokenizer.chat_template is None:
         raise ModelError(f"model.base: {section.base} has no chat template; use an instruct model")
@@ -62,9 +64,10 @@ def load_base(section: ModelSection) -> Base:
     """The model and tokenizer that a recipe names, on the device and in the dtype that suit this machine.
 
     Raises:
-        ModelError: It is not there, cannot be reached, or does not fit this machine.
+        ModelError: It is not there, cannot be reached, is damaged, or does not fit this machine.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     machine = choose_machine(section)
@@ -72,14 +75,33 @@ def load_base(section: ModelSection) -> Base:
     place, revision = _place(section)
     options: dict[str, Any] = {} if section.attention == "auto" else {"attn_implementation": section.attention}
     try:
-        model = AutoModelForCausalLM.from_pretrained(place, revision=revision, dtype=getattr(torch, machine.dtype), **options)
-    except (OSError, ValueError, ImportError) as error:
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            place, revision=revision, dtype=getattr(torch, machine.dtype), output_loading_info=True, **options
+        )
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _missing(section, error) from None
-    model.to(machine.device)
+    if missing := sorted(loading["missing_keys"]):
+        # transformers fills them with random numbers and goes on.
+        raise ModelError(f"model.base: {section.base} lacks {len(missing)} weights, such as {missing[0]}; fetch it again")
+    try:
+        model.to(machine.device)
+    except torch.OutOfMemoryError:
+        raise ModelError(f"model.base: {section.base} in {machine.dtype} does not fit into the memory of the GPU") from None
     if section.base == EMBEDDED:
         return Base(model, tokenizer, UPSTREAM, REVISION, machine)
+    if Path(section.base).is_dir():
+        return Base(model, tokenizer, Path(section.base).resolve().name, None, machine)
     commit = getattr(model.config, "_commit_hash", None)
     return Base(model, tokenizer, section.base, commit or section.revision, machine)
+
+
+def release_memory() -> None:
+    """Gives back the memory of models that nothing refers to: trainers hold theirs in reference cycles."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _place(section: ModelSection) -> tuple[str, str | None]:
@@ -89,11 +111,16 @@ def _place(section: ModelSection) -> tuple[str, str | None]:
 
 
 def _missing(section: ModelSection, error: Exception) -> ModelError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelError(
-        f"model.base: {section.base} cannot be loaded ({first}). Check the name, the network and HF_HUB_OFFLINE; "
+        f"model.base: {section.base} cannot be loaded ({first_line(error)}). Check the name, the network and HF_HUB_OFFLINE; "
         "model.base=embedded needs no download"
     )
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says first, for a message of ours."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:
@@ -111,9 +138,10 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder}: the weights adapter_model.safetensors are missing; pickled weights are not loaded")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        assert isinstance(config, dict) and isinstance(config["base_model_name_or_path"], str)
-    except (ValueError, KeyError, AssertionError):
-        raise ModelError(f"{path}: damaged; it names no base model") from None
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path}: damaged ({first_line(error)}); train again, or fetch the adapter again") from None
+    if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
+        raise ModelError(f"{path}: damaged; it names no base model")
     return config
 
 
@@ -123,22 +151,31 @@ def add_adapter(base: Base, folder: Path, key: str) -> None:
     Raises:
         ModelError: It is missing, damaged, made for another base, or changes nothing.
     """
-    from peft import PeftModel
-    from safetensors import SafetensorError
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
 
     config = read_adapter_config(folder)
     if config["base_model_name_or_path"] != base.name:
         raise ModelError(f"{folder}: made for {config['base_model_name_or_path']}, not for {base.name}")
     try:
+        with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+            stored = set(file.keys())
         if isinstance(base.model, PeftModel):
             base.model.load_adapter(str(folder), adapter_name=key)
         else:
             base.model = PeftModel.from_pretrained(base.model, str(folder), adapter_name=key)
-    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
-        raise ModelError(f"{folder}: the adapter cannot be loaded ({str(error).splitlines()[0]})") from None
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
+        raise ModelError(f"{folder}: the adapter cannot be loaded ({first_line(error)})") from None
+    expected = set(get_peft_model_state_dict(base.model, adapter_name=key, save_embedding_layers=False))
+    if stored != expected:
+        # PEFT only warns, and plays with what did load.
+        odd = sorted(stored ^ expected)
+        raise ModelError(f"{folder}: {len(odd)} weights are missing or do not belong to {base.name}, such as {odd[0]}")
     base.model.eval()
-    base.adapters[key] = _moves(base, key)
-    if not base.adapters[key] >= _MOVES_AT_LEAST:
+    base.adapters[key] = change = _moves(base, key)
+    if change != change:
+        raise ModelError(f"{folder}: makes the logits NaN; its training failed, or it is damaged")
+    if change < _MOVES_AT_LEAST:
         raise ModelError(f"{folder}: loads but changes no logit on the probe prompts; it was not trained, or is damaged")
 
 
@@ -165,3 +202,10 @@ def chat_ids(tokenizer: Any, messages: Messages) -> list[int]:
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
+
+
+def end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Tokens that end a turn: the tokenizer's, and those of the model's generation settings, where they differ."""
+    stated = model.generation_config.eos_token_id
+    others = [] if stated is None else stated if isinstance(stated, list) else [stated]
+    return list(dict.fromkeys([tokenizer.eos_token_id, *others]))

@@ -13,7 +13,8 @@ from moralfit.errors import ModelError
 from moralfit.recipe import ModelSection
 
 _PACKAGES = (
-    "moralfit", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "numpy", "scipy", "huggingface_hub"
+    "moralfit", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "numpy", "scipy",
+    "huggingface_hub",
 )  # fmt: skip
 
 

@@ -272,7 +272,7 @@ def _size(sizes: set[tuple[int, int | None]]) -> str:
     if len(sizes) != 1:
         return ""
     n, clusters = sizes.pop()
-    return f"{n:,} decisions" + (f" in {clusters:,} clusters" if clusters is not None else "")
+    return f"{n:,} decisions" + (f" from {clusters:,} prompts" if clusters is not None else "")
 
 
 def _crossed(

@@ -128,7 +128,8 @@ def ladder(slug: str, title: str, lines: Sequence[tuple[str, str, Estimate, str]
         for number, (label, style, estimate, value) in enumerate(lines):
             top = number * row
             weight = "bold" if style.startswith("adapter") else "normal"
-            _text(axes, 4, top + 12, label if len(label) <= 26 else f"{label[:25]}…", size=13, weight=weight)
+            text = label if len(label) <= 30 else f"{label[:29]}…"
+            _text(axes, 4, top + 12, text, size=13 if len(label) <= 24 else 12, weight=weight)
             _text(axes, WIDTH - 4, top + 12, value, size=13, weight=weight, ha="right")
             _stroke(axes, (0, 1), (top + 31, top + 31), _INKS["grid"], 1)
             _mark(axes, estimate, top + 31, style, filled=True, size=9, width=5, low=0)
@@ -219,7 +220,9 @@ def _draw_line(axes: Axes, line: Line, middle: float, low: float) -> None:
         if estimate is not None:
             _mark(axes, estimate, y, line.style, filled=part == 0, size=6.4, width=2.2, low=low)
     if not any(line.values):
-        axes.text((1 + low) / 2, middle, "not measured", size=11, color=_INKS["muted"], ha="center", va="center_baseline")
+        axes.text(
+            (1 + low) / 2, middle, "no choices to count", size=11, color=_INKS["muted"], ha="center", va="center_baseline"
+        )
 
 
 def _mark(axes: Axes, estimate: Estimate, y: float, style: str, *, filled: bool, size: float, width: float, low: float) -> None:

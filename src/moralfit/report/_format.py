@@ -99,8 +99,9 @@ def split_title(split: str) -> str:
 
 
 def part_title(part: str) -> str:
-    """A part of the data set as a title."""
-    return _PARTS.get(part) or part.replace("_", " ").capitalize()
+    """A part of the data set as a title; `train, open` is a part of a part."""
+    name, comma, rest = part.partition(",")
+    return (_PARTS.get(name) or name.replace("_", " ").capitalize()) + comma + rest
 
 
 def decision_title(decision: str) -> str:
@@ -117,20 +118,22 @@ def first_action(game: str, action: str | None) -> str:
 
 
 def agent_labels(agents: Iterable[Agent]) -> dict[str, str]:
-    """A short label for each agent's key: by its kind where that is enough, else by its name, else the key."""
+    """A short label for each agent's key: the first of kind, preference, name and key that no other agent has too."""
     agents = list(agents)
-    short = {"base": "base", "prompted": "prompted base", "random": "random", "adapter": "tuned"}
-    kinds = [agent.kind for agent in agents]
-    names = [agent.name for agent in agents]
+    candidates = {agent.key: _label_candidates(agent) for agent in agents}
     labels = {}
-    for agent in agents:
-        if agent.kind in short and kinds.count(agent.kind) == 1:
-            label = short[agent.kind]
-        else:
-            lead = "prompted: " if agent.kind == "prompted" and "prompt" not in agent.name else ""
-            label = lead + pretty(agent.name) if names.count(agent.name) == 1 else agent.key
-        labels[agent.key] = label
+    for key, own in candidates.items():
+        taken = {label for other, labels in candidates.items() if other != key for label in labels}
+        labels[key] = next((label for label in own if label not in taken), key)
     return labels
+
+
+def _label_candidates(agent: Agent) -> list[str]:
+    short = {"base": "base", "prompted": "prompted base", "random": "random", "adapter": "tuned"}
+    found = [short[agent.kind]] if agent.kind in short else []
+    if agent.preference is not None:
+        found.append(("told: " if agent.kind == "prompted" else "") + pretty(agent.preference))
+    return [*found, pretty(agent.name)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError
 
 from moralfit.errors import RunError
 
@@ -86,7 +86,12 @@ class Summary(_Stored):
 
 
 class Record(_Stored):
-    """One line of `evaluation/records.jsonl`: one decision of one agent."""
+    """One line of `evaluation/records.jsonl`: one decision of one agent.
+
+    Attributes:
+        optimum: For each preference its optimal actions; none where the solver has no answer.
+        advantage: For each preference, by how many points of utility the first action is better than the other.
+    """
 
     format: Literal[1] = Field(alias="schema")
     agent: str
@@ -117,7 +122,7 @@ class Step(BaseModel):
     learning_rate: float | None = None
     mean_token_accuracy: float | None = None
     epoch: float | None = None
-    tokens: float | None = None
+    tokens: float | None = Field(default=None, validation_alias=AliasChoices("tokens", "num_tokens"))
 
 
 def _as_text(value: Any) -> Any:
@@ -139,7 +144,7 @@ class Environment(_Stored):
 
 
 class Shortcuts(RootModel[dict[str, dict[str, _Share]]]):
-    """`dataset/shortcuts.json`: for each part of the data set, the score of rules that never look at the payoffs."""
+    """`dataset/shortcuts.json`: for each part of the data set, the score of rules that ignore what matters."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 

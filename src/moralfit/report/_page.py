@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -12,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from moralfit.errors import RunError
+from moralfit.files import write_text
 from moralfit.report import _format
 from moralfit.report._evaluation import agent_styles, evaluation
 from moralfit.report._load import RunFolder, load_folder
@@ -61,14 +61,7 @@ def write_comparison(folder: Path) -> Path:
 def _write(folder: RunFolder) -> Path:
     page = _environment().get_template("report.html.j2").render(_context(folder))
     path = folder.path / "report.html"
-    part = folder.path / f".report.html.{os.getpid()}"
-    try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, page)
     return path
 
 

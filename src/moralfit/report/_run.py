@@ -16,10 +16,15 @@ from moralfit.report._load import RunFolder, Step
 
 @dataclass(frozen=True)
 class ShortcutTable:
-    """Rules that never look at the payoffs, best first, with their score on each part of the data set."""
+    """Rules that ignore what matters, best first, with their score on each part of the data set."""
 
     parts: tuple[str, ...]
     lines: tuple[tuple[str, tuple[float | None, ...]], ...]
+
+    @property
+    def has_open(self) -> bool:
+        """Whether some part is only the open decisions of another."""
+        return any(part.endswith(", open") for part in self.parts)
 
 
 def base_model(folder: RunFolder) -> str | None:
@@ -48,11 +53,17 @@ def _section(folder: RunFolder, name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
+def _counted(number: float, noun: str) -> str:
+    """`1 step`, `250 steps`."""
+    text = count(number)
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
+
+
 def _data(folder: RunFolder) -> str:
     data = _section(folder, "data")
     parts = []
     if isinstance(data.get("train_samples"), int):
-        parts.append(f"{count(data['train_samples'])} training samples written and proved by the solver")
+        parts.append(f"{_counted(data['train_samples'], 'training sample')} written and proved by the solver")
     if isinstance(data.get("games"), list):
         parts.append(", ".join(game_title(str(game)).lower() for game in data["games"]))
     grid = data.get("payoffs")
@@ -66,11 +77,8 @@ def _training(folder: RunFolder) -> str:
     parts = [f"LoRA, r = {lora['r']}"] if "r" in lora else []
     if folder.steps:
         last = folder.steps[-1]
-        parts.append(f"{count(last.step)} steps")
-        if last.epoch is not None:
-            parts.append("1 epoch" if f"{last.epoch:.3g}" == "1" else f"{last.epoch:.3g} epochs")
-        if last.tokens is not None:
-            parts.append(f"{count(last.tokens)} tokens")
+        logged = {"step": last.step, "epoch": last.epoch, "token": last.tokens}
+        parts += [_counted(number, noun) for noun, number in logged.items() if number is not None]
     return ", ".join(parts)
 
 
@@ -79,7 +87,7 @@ def _hardware(folder: RunFolder) -> str:
     if environment is None:
         return ""
     device = "no GPU" if environment.device == "cpu" else environment.gpu or environment.device
-    cores = environment.cores and f"{environment.cores} core{'s' * (environment.cores != 1)}"
+    cores = environment.cores and _counted(environment.cores, "core")
     return ", ".join(part for part in (device, environment.cpu, cores, environment.dtype) if part)
 
 

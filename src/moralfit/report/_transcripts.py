@@ -153,5 +153,6 @@ def _choice(record: Record, targets: Sequence[str]) -> Choice:
         optimum = record.optimum.get(target, ())
         right = chosen in optimum if optimum else None
         optimal = " or ".join(label(action) for action in optimum)
-        verdicts.append(Verdict(target, optimal, right, (record.advantage or {}).get(target)))
+        advantage = (record.advantage or {}).get(target)
+        verdicts.append(Verdict(target, optimal, right, None if advantage is None else abs(advantage)))
     return Choice(record.decision, "" if chosen is None else label(chosen), tuple(verdicts))

@@ -1,11 +1,12 @@
-"""A run from recipe to report. Each step leaves something complete on disk or nothing, so the same command goes on where it stopped."""
+"""A run from recipe to report. Each step leaves something complete on disk or nothing, so that the same command goes on."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from moralfit.evaluate import RECIPE_FILE, by_decision, overview
 from moralfit.evaluate._run import evaluate_and_report
 from moralfit.files import new_folder, read_json, sha256, write_json, write_text
 from moralfit.hub import push_run
-from moralfit.models import Base, choose_machine, environment, load_base, load_tokenizer
-from moralfit.recipe import Recipe
-from moralfit.train._trainer import Recorder, build_trainer, check_supervision, fit, sealed_checkpoint
+from moralfit.models import EMBEDDED, Base, choose_machine, environment, load_base, load_tokenizer, release_memory
+from moralfit.recipe import HubSection, Recipe
+from moralfit.train._trainer import Recorder, build_trainer, check_supervision, disk_errors, fit, sealed_checkpoint
 
 _FINISHED = "finished.json"
 
@@ -49,8 +50,10 @@ class Run:
         self._data()
         if not (self.folder / "adapter").exists():
             self._train()
+            # The evaluation loads its own base, and a GPU may not hold two.
+            release_memory()
         with self._timed("evaluate"):
-            summary, report = evaluate_and_report([self.folder], self.folder / "evaluation", overwrite, self.console)
+            summary, _ = evaluate_and_report([self.folder], self.folder / "evaluation", overwrite, self.console)
         # The report is drawn once more with the time that the evaluation took.
         from moralfit.report import write_report
 
@@ -72,7 +75,10 @@ class Run:
             shutil.rmtree(self.folder)
         if stored.exists():
             if stored.read_text(encoding="utf-8") != text:
-                changed = _differences(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(text))
+                try:
+                    changed = _differences(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(text))
+                except (yaml.YAMLError, UnicodeDecodeError):
+                    raise RunError(f"{stored}: damaged; pass --overwrite to delete that run and start anew") from None
                 raise RunError(
                     f"{self.folder}: holds a run of another recipe (differs in {', '.join(changed)}). "
                     "Give this one another name (name=...), or pass --overwrite to delete that run"
@@ -100,54 +106,70 @@ class Run:
         machine = base.machine
         self.console.print(f"{base.name} on {machine.device} in {machine.dtype} ({machine.reason})")
         self.environment |= environment(machine)
-        shown: dict[str, Any] = {}
-
-        def progress(step: int, steps: int, loss: float | None) -> None:
-            if "update" in shown:
-                shown["update"](step, "" if loss is None else f"loss {loss:.3f}")
-
-        recorder = Recorder(folder / "metrics.jsonl", progress)
         output = folder / "checkpoints"
-        trainer = build_trainer(base, recipe.lora, recipe.training, recipe.seed, splits["train"], output, [recorder])
-        supervised = check_supervision(trainer, list(splits["train"]), base.tokenizer)
-        tokens = sum(len(ids) for ids in trainer.train_dataset["input_ids"])
-        trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-        self.console.print(
-            f"{len(splits['train']):,} samples, {tokens:,} tokens, {supervised:,} of them supervised (decoded and checked); "
-            f"{trained:,} weights to train"
-        )
-        checkpoint = sealed_checkpoint(output, self.console.print)
-        if checkpoint is not None:
-            self.console.print(f"resuming from {checkpoint.name}")
-        steps = -(-len(splits["train"]) // (recipe.training.batch_size * recipe.training.gradient_accumulation))
-        with self._timed("train"), bar(self.console, "training", max(1, round(steps * recipe.training.epochs))) as update:
-            shown["update"] = update
+        with ExitStack() as stack:
+            note = stack.enter_context(self._timed("train"))
+            shown: list[Callable[..., None]] = []
+
+            def progress(step: int, steps: int, loss: float | None) -> None:
+                if not shown:
+                    shown.append(stack.enter_context(bar(self.console, "training", steps)))
+                shown[0](step, "" if loss is None else f"loss {loss:.3f}")
+
+            recorder = Recorder(folder / "metrics.jsonl", progress, note)
+            trainer = build_trainer(base, recipe.lora, recipe.training, recipe.seed, splits["train"], output, [recorder])
+            supervised = check_supervision(trainer, list(splits["train"]), base.tokenizer)
+            tokens = sum(len(ids) for ids in trainer.train_dataset["input_ids"])
+            trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+            self.console.print(
+                f"{len(splits['train']):,} samples, {tokens:,} tokens, {supervised:,} of them supervised (decoded and "
+                f"checked); {trained:,} weights to train"
+            )
+            checkpoint = sealed_checkpoint(output, self.console.print)
+            if checkpoint is not None:
+                self.console.print(f"resuming from {checkpoint.name}")
             fit(trainer, checkpoint)
         self._save(base, trainer)
 
     def _save(self, base: Base, trainer: Any) -> None:
         """The adapter as plain PEFT safetensors that name the upstream base, with the recipe beside them."""
-        with new_folder(self.folder / "adapter") as temporary:
+        model = self.recipe.model
+        if model.base != EMBEDDED and Path(model.base).is_dir():
+            model = model.model_copy(update={"base": base.name})
+        # What goes out with the adapter says nothing of this machine's folders.
+        portable = self.recipe.model_copy(update={"output": "runs", "hub": HubSection(), "model": model})
+        with new_folder(self.folder / "adapter") as temporary, disk_errors(f"{self.folder / 'adapter'}:"):
             trainer.model.save_pretrained(temporary, safe_serialization=True)
             # PEFT writes a card that names local paths.
             (temporary / "README.md").unlink(missing_ok=True)
-            write_text(temporary / RECIPE_FILE, self.recipe.as_yaml())
-        del trainer, base.model
+            # safetensors lets nobody else read what it writes.
+            (temporary / "adapter_model.safetensors").chmod(0o644)
+            write_text(temporary / RECIPE_FILE, portable.as_yaml())
 
     @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
-        """Adds the seconds of a step, so that a resumed run counts what earlier attempts spent on it as well."""
-        start = time.perf_counter()
+    def _timed(self, step: str) -> Iterator[Callable[[], None]]:
+        """Adds the seconds of a step to those of earlier attempts.
+
+        Gives a function that writes them down meanwhile, so that of an attempt that is killed only the time since is lost.
+        """
+        seconds, start = self.environment.setdefault("seconds", {}), time.perf_counter()
+        before = seconds.get(step, 0)
+
+        def note() -> None:
+            seconds[step] = round(before + time.perf_counter() - start, 1)
+            write_json(self.folder / "environment.json", self.environment)
+
         try:
-            yield
-        finally:
-            seconds = self.environment.setdefault("seconds", {})
-            seconds[step] = round(seconds.get(step, 0) + time.perf_counter() - start, 1)
-            if self.folder.exists():
-                write_json(self.folder / "environment.json", self.environment)
+            yield note
+        except BaseException:
+            # What went wrong is worth more than a complaint that its time cannot be written.
+            with suppress(RunError):
+                note()
+            raise
+        note()
 
     def _show(self, summary: dict[str, Any]) -> None:
-        self.console.print(by_decision(summary), overview(summary))
+        self.console.print(overview(summary), by_decision(summary))
         seconds = read_json(self.folder / "environment.json").get("seconds", {})
         spent = ", ".join(f"{step} {took:.0f} s" for step, took in seconds.items())
         self.console.print(f"time: {spent}")
@@ -168,7 +190,7 @@ def dry_run(recipe: Recipe, console: Console) -> None:
         lengths.append(len(tokenizer(whole, add_special_tokens=False)["input_ids"]))
         supervised.append(lengths[-1] - len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
     training = recipe.training
-    steps = -(-recipe.data.train_samples // (training.batch_size * training.gradient_accumulation)) * training.epochs
+    steps = ceil(ceil(recipe.data.train_samples / (training.batch_size * training.gradient_accumulation)) * training.epochs)
     table = Table(title=f"{recipe.name}: what a run would do", show_header=False)
     mean = sum(lengths) / len(lengths)
     for name, value in {
@@ -176,9 +198,10 @@ def dry_run(recipe: Recipe, console: Console) -> None:
         "base": recipe.model.base,
         "device and dtype": f"{machine.device}, {machine.dtype} ({machine.reason})",
         "samples": f"{recipe.data.train_samples:,} to train on, {recipe.data.heldout_samples:,} in each held-out split",
-        "tokens a sample": f"{mean:.0f}, {sum(supervised) / len(supervised):.0f} of them supervised, at most {max(lengths)}",
-        "tokens in all": f"{mean * recipe.data.train_samples * training.epochs:,.0f}",
-        "optimizer steps": f"{steps:,.0f}",
+        "tokens a sample": f"{mean:.0f}, {sum(supervised) / len(supervised):.0f} of them supervised, at most {max(lengths)}"
+        f" (of {len(lengths)} samples)",
+        "tokens in all": f"about {mean * recipe.data.train_samples * training.epochs:,.0f}",
+        "optimizer steps": f"{steps:,}",
         "run folder": str(recipe.run),
     }.items():
         table.add_row(name, value)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import json
+import re
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
 from moralfit.errors import MoralfitError, TrainingError
-from moralfit.files import read_json, sha256, write_json
-from moralfit.models import Base
+from moralfit.files import read_json, sha256, write_json, write_text
+from moralfit.models import Base, end_ids, first_line
 from moralfit.recipe import LoraSection, TrainingSection
 
 #: Recipe key -> today's name in SFTConfig. Keys that need more than renaming are set in :func:`sft_config`.
@@ -39,21 +43,27 @@ SFT_NAMES = {
 LORA_NAMES = {"r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "target_modules": "target_modules"}
 
 _MANIFEST = "moralfit.json"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+#: How serialisers that do not raise OSError say that the disk is full.
+_DISK_FULL = re.compile("no space left|os error 28|file write failed|PytorchStreamWriter failed|unexpected pos", re.IGNORECASE)
 
 
 def lora_config(section: LoraSection) -> LoraConfig:
-    """PEFT's configuration. Raises TrainingError if `lora.peft` names an option that PEFT does not have."""
+    """PEFT's configuration. Raises TrainingError if `lora.peft` names an option that PEFT does not have, or that is ours."""
+    _check_names("lora.peft", section.peft, LoraConfig, {theirs: f"lora.{ours}" for ours, theirs in LORA_NAMES.items()})
     values = {theirs: getattr(section, ours) for ours, theirs in LORA_NAMES.items()}
     if isinstance(values["target_modules"], tuple):
         values["target_modules"] = list(values["target_modules"])
     try:
         return LoraConfig(task_type="CAUSAL_LM", **{**values, **section.peft})
     except (TypeError, ValueError) as error:
-        raise TrainingError(f"lora: PEFT does not accept this ({error})") from None
+        raise TrainingError(f"lora: PEFT does not accept this ({first_line(error)})") from None
 
 
 def sft_config(section: TrainingSection, seed: int, output: Path, device: str, dtype: str) -> SFTConfig:
-    """TRL's configuration. Raises TrainingError if `training.trl` names an option that TRL does not have."""
+    """TRL's configuration. Raises TrainingError if `training.trl` names an option that TRL does not have, or that is ours."""
+    ours_by_name = {theirs: f"training.{ours}" for ours, theirs in SFT_NAMES.items()}
+    _check_names("training.trl", section.trl, SFTConfig, {**ours_by_name, "seed": "seed", "output_dir": "output"})
     values: dict[str, Any] = {theirs: getattr(section, ours) for ours, theirs in SFT_NAMES.items()}
     values |= {
         "output_dir": str(output),
@@ -75,24 +85,40 @@ def sft_config(section: TrainingSection, seed: int, output: Path, device: str, d
         "dataloader_pin_memory": device == "cuda",
     }
     try:
-        return SFTConfig(**{**values, **section.trl})
-    except (TypeError, ValueError) as error:
-        raise TrainingError(f"training: TRL does not accept this ({error})") from None
+        config = SFTConfig(**{**values, **section.trl})
+    except (TypeError, ValueError, ImportError) as error:
+        raise TrainingError(f"training: TRL does not accept this ({first_line(error)})") from None
+    if config.n_gpu > 1:
+        # A second GPU would silently multiply the batch size. One process trains on one.
+        config._n_gpu = 1
+    return config
+
+
+def _check_names(section: str, given: Iterable[str], config: Any, taken: Mapping[str, str]) -> None:
+    known = [field.name for field in fields(config) if field.init]
+    for name in given:
+        if name in taken:
+            raise TrainingError(f"{section}.{name}: say {taken[name]} instead")
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise TrainingError(f"{section}.{name}: {config.__name__} of this version has no such option{hint}")
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     """SFTTrainer that computes logits from the first supervised column on, since prompts carry no loss.
 
     With right padding that column is the shortest prompt of the batch; grouping by length keeps the rest small. Losses equal
-    those of the stock trainer; on a CPU, where the vocabulary's matrix is a good part of the work, steps take about 0.6 of the time.
+    those of the stock trainer; on a CPU, where the vocabulary's matrix is much of the work, steps take about 0.6 of the time.
     """
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         labels = inputs["labels"]
-        if return_outputs or "position_ids" in inputs or self.args.loss_type != "nll" or self.label_smoother is not None:
-            # Packed rows have several first columns; the other losses are TRL's business.
+        ours = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
+        if return_outputs or "position_ids" in inputs or not ours:
+            # Rows without padding have no common first column; the other losses are TRL's business.
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         first = int((labels != -100).any(dim=0).nonzero()[0])
         with self._autocast(labels.device.type):
@@ -118,12 +144,12 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"training: the loss became {loss.item()} in step {self.state.global_step + 1}; lower training.learning_rate "
-                "or set model.dtype=float32. The last checkpoint is untouched"
+                "or set model.dtype=float32, and pass --overwrite to start anew. The last checkpoint is untouched"
             )
         return loss
 
     def _autocast(self, device: str) -> AbstractContextManager[Any]:
-        """bf16 weights on a CPU: the adapter's fp32 weights enter the products as bf16 too, which is what the cores are fast at."""
+        """bf16 weights on a CPU: the adapter's fp32 weights enter the products as bf16 too, which the cores are fast at."""
         if device == "cpu" and self.model.get_base_model().dtype == torch.bfloat16:
             return torch.autocast("cpu", torch.bfloat16)
         return nullcontext()
@@ -133,49 +159,64 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc]
-    """Appends what the trainer logs to metrics.jsonl, seals checkpoints, and reports progress."""
+    """Appends what the trainer logs to metrics.jsonl, seals checkpoints, and reports progress.
 
-    def __init__(self, metrics: Path, progress: Callable[[int, int, float | None], None]) -> None:
-        self.metrics, self.progress = metrics, progress
+    Args:
+        metrics: The file. progress: Called with the step, the number of steps in all and the last logged loss.
+        saved: Called after each checkpoint.
+    """
+
+    def __init__(
+        self, metrics: Path, progress: Callable[[int, int, float | None], None], saved: Callable[[], None] = lambda: None
+    ) -> None:
+        self.metrics, self.progress, self.saved = metrics, progress, saved
         self.loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # After a resume, lines of steps that are about to be done again would stand twice.
         kept = []
         if self.metrics.exists():
-            for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     if json.loads(line)["step"] <= state.global_step:
                         kept.append(line + "\n")
-                except (ValueError, KeyError):
+                except (ValueError, KeyError, TypeError):
                     break
-        self.metrics.write_text("".join(kept), encoding="utf-8")
+        write_text(self.metrics, "".join(kept))
+        self.progress(state.global_step, state.max_steps, None)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
             self.loss = float(logs["loss"])
             record = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, int | float)}}
+            record["tokens"] = record.pop("num_tokens", None)
             with self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.progress(state.global_step, state.max_steps, self.loss)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file() and file.name != _MANIFEST}
-            write_json(folder / _MANIFEST, files)
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        # A step with a finite loss can still end in weights that are none; a checkpoint of them would never be got rid of.
+        if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+            raise TrainingError(
+                f"training: step {state.global_step} made weights NaN or infinite; lower training.learning_rate, and pass "
+                "--overwrite to start anew. The last checkpoint is untouched"
+            )
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file() and file.name != _MANIFEST}
+        write_json(folder / _MANIFEST, files)
+        self.saved()
 
 
 def sealed_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that is complete and undamaged; the others are named and removed. None: start from the beginning."""
-    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
-    for path in numbered:
+    """The newest checkpoint that is complete and undamaged; newer ones are named and removed. None: begin anew."""
+    found = [path for path in folder.glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
+    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
         problem = _damage(path)
         if problem is None:
             return path
-        say(f"{path}: {problem}; going back to the one before")
+        say(f"{path}: {problem}; removed, going back to the one before")
         shutil.rmtree(path)
     return None
 
@@ -195,7 +236,7 @@ def _damage(checkpoint: Path) -> str | None:
 
 
 def check_supervision(trainer: SFTTrainer, rows: Sequence[dict[str, Any]], tokenizer: Any) -> int:
-    """Decodes what the trainer will compute its loss on and requires it to be the completion and the end of turn, no more, no less.
+    """Decodes what the trainer will compute its loss on and requires it to be the completion and the end of turn exactly.
 
     This catches a drifted chat template, truncation and masks gone wrong, all of which train without complaint otherwise.
 
@@ -206,27 +247,32 @@ def check_supervision(trainer: SFTTrainer, rows: Sequence[dict[str, Any]], token
         TrainingError: Some row is supervised on something else; the message shows both.
     """
     prepared = trainer.train_dataset
+    if trainer.args.packing or trainer.args.padding_free:
+        raise TrainingError(
+            "training.trl: what packed rows are supervised on cannot be checked; leave out packing, padding_free"
+        )
     if len(prepared) != len(rows):
         raise TrainingError(f"training.max_length: {len(rows) - len(prepared)} samples lost all of their completion; raise it")
-    wanted = {}
-    for stored in rows:
-        text = tokenizer.apply_chat_template(stored["prompt"], add_generation_prompt=True, tokenize=False)
-        wanted[text] = stored["completion"][0]["content"]
+    ends = {tokenizer.decode([end]) for end in end_ids(trainer.model, tokenizer)}
     supervised = 0
-    for number in range(len(prepared)):
+    for number, stored in enumerate(rows):
+        prompt = tokenizer.apply_chat_template(stored["prompt"], add_generation_prompt=True, tokenize=False)
+        completion = stored["completion"][0]["content"]
         batch = trainer.data_collator([prepared[number]])
         ids, labels = batch["input_ids"][0], batch["labels"][0]
         mask = labels != -100
-        prompt = tokenizer.decode(ids[: int(mask.nonzero()[0])]) if mask.any() else ""
-        learned = tokenizer.decode(ids[mask])
-        supervised += int(mask.sum())
-        completion = wanted.get(prompt)
-        if completion is None or learned.rstrip() != f"{completion}{tokenizer.eos_token}":
+        first = int(mask.nonzero()[0]) if mask.any() else len(ids)
+        read, learned = tokenizer.decode(ids[:first]), tokenizer.decode(ids[mask])
+        whole = learned.startswith(completion) and learned.removeprefix(completion).strip() in ends
+        if read != prompt or not whole or (labels[mask] != ids[mask]).any():
+            name = stored.get("id", f"row {number}")
             raise TrainingError(
-                "training: the loss is not computed on the completion and its end of turn.\n"
-                f"  expected: {completion!r} + {tokenizer.eos_token!r}\n  supervised: {learned!r}\n"
+                f"training: the loss on {name} is not computed on the completion and its end of turn.\n"
+                f"  expected:   {completion!r} and one of {', '.join(map(repr, sorted(ends)))} after {prompt[-40:]!r}\n"
+                f"  supervised: {learned!r} after {read[-40:]!r}\n"
                 "  Raise training.max_length if it is cut off; otherwise the chat template of this model does not fit"
             )
+        supervised += int(mask.sum())
     return supervised
 
 
@@ -241,9 +287,13 @@ def build_trainer(
     try:
         model = get_peft_model(base.model, peft)
     except ValueError as error:
-        raise TrainingError(f"lora.target_modules: {str(error).splitlines()[0]}") from None
+        raise TrainingError(f"lora.target_modules: {first_line(error)}") from None
     for entry in model.peft_config.values():
         entry.base_model_name_or_path, entry.revision = base.name, base.revision
+        # PEFT resolves names to a set, whose order would differ from run to run.
+        entry.target_modules = sorted(entry.target_modules)
+    # Left to itself, PEFT asks the Hub at every checkpoint whether the vocabulary was resized. It never is.
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     trainer = CompletionTrainer(
         model=model,
         args=config,
@@ -263,18 +313,23 @@ def fit(trainer: CompletionTrainer, checkpoint: Path | None) -> None:
         TrainingError: The disk is full, memory ran out, or the loss is no number.
     """
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with disk_errors("training: a checkpoint"):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except torch.OutOfMemoryError:
         raise TrainingError(
-            "training: out of GPU memory; lower training.batch_size (and raise training.gradient_accumulation), or training.max_length"
+            "training: out of GPU memory; lower training.batch_size (and raise training.gradient_accumulation)"
         ) from None
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turns what libraries raise when they cannot write into one message. Raises TrainingError."""
+    again = "run the same command again to go on"
+    try:
+        yield
     except OSError as error:
-        why = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        raise TrainingError(
-            f"training: a checkpoint could not be written ({why}); run the same command again to go on"
-        ) from None
-    except RuntimeError as error:
-        # Serialisers report a full disk in their own words.
-        if "No space left" in str(error) or "unexpected pos" in str(error) or "os error 28" in str(error).lower():
-            raise TrainingError("training: the disk is full; make room and run the same command again to go on") from None
-        raise
+        raise TrainingError(f"{what} could not be written ({error.strerror or first_line(error)}); {again}") from None
+    except (SafetensorError, RuntimeError) as error:
+        if not _DISK_FULL.search(str(error)):
+            raise
+        raise TrainingError(f"{what} could not be written (the disk is full); make room, then {again}") from None

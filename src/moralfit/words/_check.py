@@ -23,7 +23,7 @@ from moralfit.errors import WordsError
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import Solution, optimal_plans
 from moralfit.words._parse import parse_reply
-from moralfit.words._prompt import render_prompt, step_name
+from moralfit.words._prompt import path_name, render_prompt, step_name
 from moralfit.words._read import NUMBER, read_belief, read_payoffs, value
 from moralfit.words._scene import Scene
 
@@ -40,7 +40,7 @@ _LINE = re.compile(
     rf": (?P<options>.+?)\.(?: Equal; a slip leaves (?P<slips>after [^.]+ {NUMBER})\.)?"
     rf" Larger: (?P<value>{NUMBER}), so (?P<label>[^.]+)\."
 )
-_OPTION = re.compile(r"(?:^|, )(?P<label>[^,=]+?)(?: then (?P<reply>[^,=]+?))? gives ")
+_OPTION = re.compile(r"(?:^|, )(?P<row>(?P<label>[^,=]+?)(?: then (?P<reply>[^,=]+?))?) gives ")
 _WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})")
 _SLIP = re.compile(rf"after (?P<label>[^,]+) (?P<left>{NUMBER})")
 
@@ -160,12 +160,18 @@ class _Checker:
         case = self._case(said, history, line)
         options = list(_OPTION.finditer(said["options"]))
         ends = [*(option.start() for option in options[1:]), len(said["options"])]
-        if [option["label"] for option in options] != [self.scene.labels[decision][i] for i in self.scene.order[decision]]:
+        listed = [self.scene.labels[decision][i] for i in self.scene.order[decision]]
+        if history is None:
+            named = [option["label"] for option in options]
+        else:
+            # A line about a second move quotes rows of the table.
+            rows = {path_name(self.scene, (history, label)): label for label in listed}
+            named = [rows.get(option["row"]) for option in options]
+        if named != listed:
             self.fail("a line does not compare the options in the order of the prompt", line)
         values = {}
-        for option, end in zip(options, ends, strict=True):
-            label = option["label"]
-            if option["reply"] and (history is not None or option["reply"] != self._follows(label)):
+        for option, label, end in zip(options, listed, ends, strict=True):
+            if history is None and option["reply"] and option["reply"] != self._follows(label):
                 self.fail(f"{option['reply']} is not what follows {label}", line)
             worth = _WORTH.fullmatch(said["options"], option.end(), end)
             if worth is None:

@@ -33,7 +33,7 @@ class Frame:
 FRAMES: tuple[Frame, ...] = (
     Frame(
         "abstract",
-        ("Two players play once.", "Two people meet in a game, once.", "A game for two, played once."),
+        ("Two players play once.", "Two people meet in a game, once.", "One game for two, played once."),
         (("Player 1", "Player 2"), ("Mover 1", "Mover 2")),
         (("A", "B"), ("X", "Y"), ("K", "L"), ("left", "right")),
         ("points", "tokens"),

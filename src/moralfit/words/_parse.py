@@ -42,7 +42,7 @@ def parse_reply(scene: Scene, reply: str) -> Parsed:
     """
     labels = _as_taught(scene, reply)
     if labels is None:
-        text = plain(reply)
+        text = _own_roles_as_me(scene, plain(reply))
         marks = tuple(_MARK.finditer(text))
         labels = _Reader(scene, text, marks, exact=True).answer() or _Reader(scene, text, marks, exact=False).answer()
         if labels is None:
@@ -57,6 +57,12 @@ def _as_taught(scene: Scene, reply: str) -> Sequence[str] | None:
     if mark != "Answer" or len(labels) != len(scene.asked) or "<" in reply:
         return None
     return labels if all(label in scene.labels[d] for d, label in zip(scene.asked, labels, strict=True)) else None
+
+
+def _own_roles_as_me(scene: Scene, text: str) -> str:
+    """A role may speak of itself by name: "Ann picks rake" is Ann's choice, and no other role's."""
+    own = {scene.roles[scene.game.information_sets[d].roles[0]] for d in scene.asked}
+    return re.sub(rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, own)))})(?!\w)", "me", text)
 
 
 # --- Where the answer stands
@@ -127,12 +133,10 @@ class _Reader:
             words = [mark for mark in boxed if mark[0] != BOX]
             start = words[-1].end() if words else boxed[0].end()
         for mark in [mark for mark in marks if mark["soft"] and mark.start() > start][: -_STATEMENTS - 1 : -1]:
-            if not self.exact:
-                break
             silent, found = self._statement(mark)
             # A plan is often told in several sentences, none of which states it alone.
             if found is not None or (not silent and len(self.asked) == 1):
-                return found
+                return found if self.exact else None
         return self._read(start) if start >= 0 else self._unmarked()
 
     def _statement(self, mark: re.Match[str]) -> tuple[bool, list[str] | None]:
@@ -240,15 +244,19 @@ class _Reader:
                     pairs = [(d, label) for d in asked for label in labels if label in self.labels[d]]
         elif shape == "D" * len(labels) + "L" * len(labels) or set(re.findall("..?", shape)) <= {"DL", "LD"}:
             pairs = list(zip(decisions, labels, strict=True))
-        elif shape == "L" + "DL" * len(decisions) and asked[0] not in decisions:
-            pairs = list(zip([asked[0], *decisions], labels, strict=True))
+        elif shape == "L" + "DL" * len(decisions) and 0 not in decisions:
+            pairs = list(zip([0, *decisions], labels, strict=True))
         read = {d: label for d, label in pairs if label in self.labels[d]}
         return [read[d] for d in asked] if set(read) >= set(asked) and set(read.items()) == set(pairs) else None
 
     def _doubted(self, labels: Sequence[str], after: str) -> bool:
-        """Whether what follows the answer takes it back: a cue or a verdict with another label, or a choice left over."""
-        others = tuple(name for name in self.names if len(set(labels)) > 1 or _fold(name) != labels[0])
-        return bool(after) and bool(_second_thought(others).search(after))
+        """Whether what follows the answer takes it back: a cue with another label, or a choice left over.
+
+        Where the answer is one label, a verdict for another takes it back too; a plan of both is explained with such verdicts.
+        """
+        alike = len(set(labels)) == 1
+        others = tuple(name for name in self.names if not alike or _fold(name) != labels[0])
+        return bool(after) and bool(_second_thought(others, alike).search(after))
 
 
 # --- The tokens of a stated answer
@@ -261,7 +269,7 @@ class _Grammar:
     token: re.Pattern[str]
 
 
-_VERBS = "(?:choos(?:e|ing)|chose|pick(?:ing|ed)?|tak(?:e|ing)|took|play(?:ing|ed)?|select(?:ing|ed)?)"
+_VERBS = "(?:choos(?:es?|ing)|chose|pick(?:s|ing|ed)?|tak(?:es?|ing)|took|play(?:s|ing|ed)?|select(?:s|ing|ed)?)"
 _FILLERS = (
     r"i|we|you|my|our|your|the|it|that|this|d|ll|m|s|would|will|shall|should|must|to|prefer|go|going|with|opt|for|option|action"
     r"|choices?|move|strategy|plan|decision|is|be|are|am|clearly|definitely|simply|just|again|then|here|therefore|thus|hence|so"
@@ -269,8 +277,8 @@ _FILLERS = (
     r"|perhaps|okay|ok|sure|yes|certainly|obviously|label|answers?|me|on|at|by|but|end"
 )
 _SECOND_THOUGHTS = (
-    r"\b(?:wait|actually|correction|scratch that|reconsider\w*|rethink\w*|second thoughts?|i mean|mistaken?|oops|sorry|instead"
-    r"|should (?:be|have been|choose|pick)|chang\w+ my mind|no,)\b[^.\n]{0,80}?"
+    r"wait|actually|correction|scratch that|reconsider\w*|rethink\w*|second thoughts?|i mean|mistaken?|oops|sorry"
+    r"|chang\w+ my mind|no(?=,)"
 )
 
 
@@ -330,12 +338,11 @@ def _grammar(names: tuple[str, ...], exact: bool) -> _Grammar:
 
 
 @lru_cache(maxsize=1024)
-def _second_thought(others: tuple[str, ...]) -> re.Pattern[str]:
+def _second_thought(others: tuple[str, ...], verdicts: bool) -> re.Pattern[str]:
     label = _label(others, True)
-    return re.compile(
-        rf"(?i:{_SECOND_THOUGHTS}){label}|{label}(?i: (?:is|would be) (?:the )?(?:better|best|right|correct|optimal))"
-        rf"|\A\n\W*{label}\W*(?:\n|\Z)",
-    )
+    cues = _SECOND_THOUGHTS + ("|instead|should (?:be|have been|choose|pick)" if verdicts else "")
+    verdict = rf"|{label}(?i: (?:is|would be) (?:the )?(?:better|best|right|correct|optimal))" if verdicts else ""
+    return re.compile(rf"(?i:\b(?:{cues})\b[^.\n]{{0,80}}?){label}{verdict}|\A\n\W*{label}\W*(?:\n|\Z)")
 
 
 # --- Declining to choose

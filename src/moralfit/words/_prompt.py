@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import lcm
 from typing import Any
 
@@ -12,7 +13,7 @@ from moralfit.words._scene import Scene
 
 _MOVES = ("picks", "chooses", "takes")
 _TABLES = ("{path}: {a}, {b}", "{path} gives {a} and {b}", "{path} = {a} / {b}")
-_JOINS = (", ", " then ", "-")
+_JOINS = (" then ", "-", "/")
 _HEADS = ("Payoffs in {unit} ({first}, {second}):", "{Unit} for {first}, {second}:", "In {unit}, {first} then {second}:")
 _EITHER = ("You may be in either role.", "Each role is equally likely for you.", "You get one of the roles by lot.")
 _MOST_DECIMALS = 6
@@ -49,6 +50,11 @@ def step_name(scene: Scene, decision: int) -> str:
     return f"after {', '.join(history)}" if history else "first"
 
 
+def path_name(scene: Scene, labels: Sequence[str]) -> str:
+    """What the table of a prompt, and a reply that quotes it, call a way through the game."""
+    return _JOINS[scene.phrasing[2]].join(labels)
+
+
 def _listed(scene: Scene, decision: int) -> list[str]:
     return [scene.labels[decision][action] for action in scene.order[decision]]
 
@@ -82,13 +88,13 @@ def _same_everywhere(scene: Scene) -> bool:
 def _payoffs(scene: Scene) -> str:
     first, second = scene.roles
     head = _HEADS[scene.phrasing[1]].format(unit=scene.unit, Unit=scene.unit.capitalize(), first=first, second=second)
-    join, row = _JOINS[scene.phrasing[2]], _TABLES[scene.phrasing[1]]
+    row = _TABLES[scene.phrasing[1]]
 
     def place(outcome: Outcome) -> tuple[int, ...]:
         return tuple(scene.order[move.information].index(move.action) for move in outcome.moves)
 
     rows = [
-        row.format(path=join.join(scene.path(o)), a=number(o.payoffs[0]), b=number(o.payoffs[1]))
+        row.format(path=path_name(scene, scene.path(o)), a=number(o.payoffs[0]), b=number(o.payoffs[1]))
         for o in sorted(scene.game.outcomes, key=place)
     ]
     return "\n".join([head, *rows])
@@ -127,7 +133,7 @@ def _question(scene: Scene) -> str:
     role = scene.roles[information.roles[0]]
     verb = _PAST[scene.phrasing[0]]
     seen = "".join(f" {scene.roles[role]} {verb} {label}." for role, label in _moves_before(scene, scene.decision))
-    return f"You are {role}.{seen} {asked}{mark}\nEnd with: Answer: choice"
+    return f"You are {role}{'' if seen else ' and move first'}.{seen} {asked}{mark}\nEnd with: Answer: choice"
 
 
 def _moves_before(scene: Scene, decision: int) -> list[tuple[int, str]]:
@@ -143,21 +149,23 @@ _PAST = ("picked", "chose", "took")
 def preference_in_words(preference: SocialPreferences) -> str:
     """The instruction for a model that is told its preference instead of being trained on it."""
     kappa, alpha, beta = (float(v) for v in (preference.kappa, preference.alpha, preference.beta))
-    if kappa == 0:
-        text = "You care only about your own expected payoff. Each role is equally likely for you."
-    elif kappa == 1:
+    own = "your own expected payoff given what you expect of others"
+    universal = "the payoff you would expect if everyone, in either role, followed the same plan as you"
+    if 0 < kappa < 1:
+        text = f"Your goal is {1 - kappa:g} times {own}, plus {kappa:g} times {universal}."
+    elif alpha or beta:
+        text = f"Your goal is {universal if kappa else own}."
+    elif kappa:
         text = (
             "Choose the plan that would give you the highest expected payoff if everyone, in either role, followed the same "
-            "plan as you. Each role is equally likely for you."
+            "plan as you."
         )
     else:
-        text = (
-            f"Your goal is {1 - kappa:g} times your own expected payoff given what you expect of others, plus {kappa:g} times "
-            "the payoff you would expect if everyone, in either role, followed the same plan as you. Each role is equally "
-            "likely for you."
-        )
-    if alpha:
-        text += f" Subtract {alpha:g} times the amount by which you expect to be behind the other."
-    if beta:
-        text += f" Subtract {beta:g} times the amount by which you expect to be ahead of the other."
+        text = "You care only about your own expected payoff."
+    text += " Each role is equally likely for you."
+    for weight, gap, otherwise in ((alpha, "more", "less"), (beta, "less", "more")):
+        if weight:
+            verb = "Subtract" if weight > 0 else "Add"
+            text += f" {verb} {abs(weight):g} times the average amount by which the other gets {gap} than you, "
+            text += f"counted as zero whenever it gets {otherwise}."
     return text + " Choose what reaches your goal best."

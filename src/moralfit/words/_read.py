@@ -13,7 +13,7 @@ NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?"
 _ROW = re.compile(
     rf"^(?P<path>[^:=\n]+?)(?:: | gives | = )(?P<first>{NUMBER})(?:, | and | / )(?P<second>{NUMBER})$", re.MULTILINE
 )
-_JOINED = re.compile(r", | then |-")
+_JOINED = re.compile(r" then |-|/")
 _BELIEF = re.compile(r"^You expect of others: (.+)\.$", re.MULTILINE)
 _SHARE = re.compile(r"(?P<part>[1-9]\d*) of (?P<whole>[1-9]\d*) (?P<of>.+)|half (?P<half>.+)|(?P<all>.+)")
 

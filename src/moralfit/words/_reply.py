@@ -22,7 +22,7 @@ from moralfit.errors import WordsError
 from moralfit.games import Plan, Strategy
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import equilibrium_belief
-from moralfit.words._prompt import number, step_name
+from moralfit.words._prompt import number, path_name, step_name
 from moralfit.words._scene import Scene
 
 #: (multiplicity, payoff): the term of a sum.
@@ -160,7 +160,9 @@ class _Deriver:
         self, decision: int, action: int, own: Sequence[Fraction], both: Sequence[Fraction], own_times: int = 1
     ) -> _Option:
         label = self.scene.labels[decision][action]
-        return _Option(label, label, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
+        # Quoting the row of the table, rather than the reply alone, is what a small model needs to find the right numbers.
+        row = path_name(self.scene, (*self.scene.histories[decision], label))
+        return _Option(label, row, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
 
     def _first_own(self, first: int, best: dict[int, int]) -> _Option:
         """The first mover's own payoff against what it expects: stated shares, or the second mover's own best reply."""
@@ -202,7 +204,8 @@ class _Deriver:
                 else:
                     # Nobody is expected there; a slip of the others and of everyone weigh the same.
                     label = self.scene.labels[decision][action]
-                    own_options.append(_Option(label, label, _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1))
+                    row = path_name(self.scene, (start, label))
+                    own_options.append(_Option(label, row, _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1))
             on_path[first] = self._choose(decision, both_options, f"{step}, if I start {start}:")
             slip = "" if reach[first] else " by a slip"
             off_path[first] = self._choose(decision, own_options, f"{step}{slip}, if I do not start {start}:")

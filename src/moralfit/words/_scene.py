@@ -89,8 +89,10 @@ def sample_scene(
     check_expressible(game)
     frame = rng.choice(frames)
     kinds = list(dict.fromkeys(information.actions for information in game.information_sets))
-    if len(kinds) > len(frame.labels) or any(len(kind) > 2 for kind in kinds):
-        raise WordsError(f"{game.name}: frame {frame.name!r} has too few labels for it")
+    if any(len(kind) > 2 for kind in kinds):
+        raise WordsError(f"{game.name}: frames have labels for decisions between two actions, not {max(map(len, kinds))}")
+    if len(kinds) > len(frame.labels):
+        raise WordsError(f"{game.name}: needs {len(kinds)} pairs of labels, but frame {frame.name!r} has {len(frame.labels)}")
     drawn = {}
     for kind, pair in zip(kinds, rng.sample(frame.labels, len(kinds)), strict=True):
         drawn[kind] = (tuple(rng.sample(pair, 2)), tuple(rng.sample(range(2), 2)))

@@ -1,0 +1,294 @@
+"""Derivations against arithmetic done by hand, and their answers against brute force."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import product
+from random import Random
+
+import pytest
+from words_samples import KAPPAS, draw_game, samples
+
+from moralfit.errors import WordsError
+from moralfit.games import Game, Strategy, sequential_prisoners_dilemma, trust_game, ultimatum_game
+from moralfit.preferences import HomoMoralis, SocialPreferences
+from moralfit.solve import equilibrium_belief
+from moralfit.words import FRAMES, Scene, check_sample, derive, render_prompt
+
+EVEN = Fraction(1, 2)
+#: Payoffs (first, second): AA 6 6, AB 1 9, BA 9 1, BB 3 3.
+DILEMMA = sequential_prisoners_dilemma(9, 6, 3, 1)
+#: east early 6 6, east late 1 9, west 3 3.
+TRUST = trust_game(9, 6, 3, 1)
+#: keep 6 6, claim yes 9 3, claim no 1 1.
+ULTIMATUM = ultimatum_game(9, 6, 3, 1)
+LABELS = {
+    "sequential_prisoners_dilemma": (("A", "B"),) * 3,
+    "trust_game": (("east", "west"), ("early", "late")),
+    "ultimatum_game": (("keep", "claim"), ("yes", "no")),
+}
+
+
+def scene(game: Game, belief: Sequence[object] | None = None, decision: int | None = None) -> Scene:
+    """A scene with these labels, listed in the tree's order."""
+    labels = LABELS[game.name]
+    strategy: Strategy | None = None if belief is None else game.strategy(belief)
+    order = ((0, 1),) * len(labels)
+    return Scene(game, FRAMES[0], labels, order, "Two play.", ("One", "Two"), "points", (0, 0, 0), strategy, decision)
+
+
+def arithmetic(text: str) -> list[str]:
+    """What a derivation computes, without its wording: for each line the options with their sums, and the choice."""
+    lines = []
+    for line in text.split("\n")[1:-1]:
+        step, _, compared = line.partition(": ")
+        # Which decision, supposing which own start, after a slip or not.
+        case = re.sub(r",? ?(in|over) \d+ games|, both roles", "", step)
+        compared, _, chosen = compared.rpartition(" Larger: ")
+        compared, _, slips = compared.partition(" Equal; ")
+        # Lines about second moves quote rows of the table, whose last label is the option.
+        options = re.split(r"(?:^|, )(\w+)(?:(?: then |-|/)(\w+))? gives ", compared.rstrip("."))[1:]
+        sums = [
+            f"{first if step.startswith('First') else last} {' '.join(re.findall(r'[-+x.=0-9]+', body))}"
+            for first, last, body in zip(*[iter(options)] * 3, strict=True)
+        ]
+        left = f" | slip {' '.join(re.findall(r'[0-9]+', slips))}" if slips else ""
+        lines.append(f"{case}: {' | '.join(sums)}{left} -> {chosen.rpartition(' ')[2].rstrip('.')}")
+    return lines
+
+
+GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
+    (
+        "homo economicus expects best replies where no belief is stated",
+        0,
+        scene(DILEMMA),
+        "Only my own payoff counts.",
+        ["After A: A 6 | B 9 -> B", "After B: A 1 | B 3 -> B", "First: A 1 | B 3 -> B"],
+        "B, B, B",
+    ),
+    (
+        "homo economicus weighs stated replies: ten games, as 4/5 and 3/10 of them are whole",
+        0,
+        scene(DILEMMA, (EVEN, 0.8, 0.3)),
+        "Only my own payoff counts.",
+        ["After A: A 6 | B 9 -> B", "After B: A 1 | B 3 -> B", "First: A 8x6+2x1=50 | B 3x9+7x3=48 -> A"],
+        "A, B, B",
+    ),
+    (
+        "homo economicus who is first needs nothing but the belief",
+        0,
+        scene(TRUST, (EVEN, 0.25), 0),
+        "Only my own payoff counts.",
+        ["First: east 6+3x1=9 | west 4x3=12 -> west"],
+        "west",
+    ),
+    (
+        "homo economicus who is second compares own payoffs",
+        0,
+        scene(ULTIMATUM, (EVEN, EVEN), 1),
+        "Only my own payoff counts.",
+        ["After claim: yes 3 | no 1 -> yes"],
+        "yes",
+    ),
+    (
+        "homo kantiensis adds up both payoffs and uses no belief",
+        1,
+        scene(DILEMMA),
+        "If all act as I do, the sum for both counts.",
+        ["After A: A 6+6=12 | B 1+9=10 -> A", "After B: A 9+1=10 | B 3+3=6 -> A", "First: A 12 | B 10 -> A"],
+        "A, A, A",
+    ),
+    (
+        "homo kantiensis where taking turns pays most: a slip of the second decides between equal ways of it",
+        1,
+        scene(sequential_prisoners_dilemma(9, 4, 2, 1)),
+        "If all act as I do, the sum for both counts.",
+        ["After A: A 4+4=8 | B 1+9=10 -> B", "After B: A 9+1=10 | B 2+2=4 -> A", "First: A 10 | B 10 | slip 8 4 -> A"],
+        "A, B, A",
+    ),
+    (
+        "homo kantiensis where one first move ends the game",
+        1,
+        scene(TRUST, (0, 0), 0),
+        "If all act as I do, the sum for both counts.",
+        ["After east: early 6+6=12 | late 1+9=10 -> early", "First: east 12 | west 3+3=6 -> east"],
+        "east",
+    ),
+    (
+        "homo moralis, kappa 1/2, even belief: two games, both roles; cooperates only where it defected first",
+        0.5,
+        scene(DILEMMA, (EVEN, EVEN, EVEN)),
+        "Own payoff counts 1, the sum for both if all act as I do counts 1.",
+        [
+            "After A, if I start A: A 6 6+6=12 6+2x12=30 | B 9 1+9=10 9+2x10=29 -> A",
+            "After A, if I do not start A: A 6 | B 9 -> B",
+            "After B, if I start B: A 1 9+1=10 1+2x10=21 | B 3 3+3=6 3+2x6=15 -> A",
+            "After B, if I do not start B: A 1 | B 3 -> B",
+            # First role: 6 or 1 after A, 9 or 3 after B. Second role: the replies above.
+            "First: A 6+1+6+3=16 6+6=12 16+2x12=40 | B 9+3+9+1=22 9+1=10 22+2x10=42 -> B",
+        ],
+        "B, B, A",
+    ),
+    (
+        "homo moralis, kappa 1/2, nothing stated: east and late is its equilibrium",
+        0.5,
+        scene(TRUST),
+        "Own payoff counts 1, the sum for both if all act as I do counts 1. Others act as I do: east, late.",
+        [
+            "After east, if I start east: early 6 6+6=12 6+12=18 | late 9 1+9=10 9+10=19 -> late",
+            "After east, if I do not start east: early 6 | late 9 -> late",
+            "First: east 1+9=10 1+9=10 10+10=20 | west 3+9=12 3+3=6 12+6=18 -> east",
+        ],
+        "east, late",
+    ),
+    (
+        "homo moralis, kappa 1/4: own payoff counts 3, and 3/5 of others claim",
+        0.25,
+        scene(ULTIMATUM, (0.4, EVEN)),
+        "Own payoff counts 3, the sum for both if all act as I do counts 1.",
+        [
+            "After claim, if I start claim: yes 6x3=18 9+3=12 3x18+10x12=174 | no 6x1=6 1+1=2 3x6+10x2=38 -> yes",
+            "After claim, if I do not start claim: yes 3x3=9 | no 3x1=3 -> yes",
+            "First: keep 10x6+4x6+6x3=102 6+6=12 3x102+10x12=426 | claim 5x9+5x1+4x6+6x3=92 9+3=12 3x92+10x12=396 -> keep",
+        ],
+        "keep, yes",
+    ),
+    (
+        "homo moralis where nobody is expected to go east: the reply matters on the own path and after a slip",
+        0.5,
+        scene(TRUST, (0, EVEN), 1),
+        "Own payoff counts 1, the sum for both if all act as I do counts 1.",
+        [
+            "After east, if I start east: early 6+6=12 2x12=24 | late 1+9=10 2x10=20 -> early",
+            "After east by a slip, if I do not start east: early 6 6+6=12 6+12=18 | late 9 1+9=10 9+10=19 -> late",
+            "First: east 6+1+2x3=13 6+6=12 13+2x12=37 | west 2x3+2x3=12 3+3=6 12+2x6=24 -> east",
+        ],
+        "early",
+    ),
+    (
+        "homo moralis, kappa 3/10: weights 7 and 3, in the alternative ordering of the ultimatum letters",
+        0.3,
+        scene(ultimatum_game(9, 6, 1, 3, "TRSP"), (1, 1)),
+        "Own payoff counts 7, the sum for both if all act as I do counts 3.",
+        [
+            "After claim, if I start claim: yes 9+3=12 3x12=36 | no 1+1=2 3x2=6 -> yes",
+            "After claim by a slip, if I do not start claim: yes 3 9+3=12 7x3+3x12=57 | no 1 1+1=2 7x1+3x2=13 -> yes",
+            "First: keep 6+6=12 6+6=12 7x12+3x12=120 | claim 9+6=15 9+3=12 7x15+3x12=141 -> claim",
+        ],
+        "claim, yes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kappa", "asked", "lead", "lines", "answer"), [g[1:] for g in GOLDEN], ids=[g[0] for g in GOLDEN])
+def test_derivation_done_by_hand(kappa: float, asked: Scene, lead: str, lines: list[str], answer: str) -> None:
+    preference = HomoMoralis(kappa)
+    derivation = derive(asked, preference)
+    assert derivation.text.split("\n")[0] == lead
+    assert arithmetic(derivation.text) == lines
+    assert derivation.text.split("\n")[-1] == f"Answer: {answer}"
+    check_sample(asked, preference, derivation.belief, render_prompt(asked), derivation.text)
+
+
+def trembling(game: Game, strategy: Strategy, eps: Fraction) -> Strategy:
+    """Every action with probability eps at least."""
+    return tuple(tuple((1 - 2 * eps) * p + eps for p in entry) for entry in strategy)
+
+
+def test_answers_are_optimal_by_brute_force() -> None:
+    """All pure plans, with and without trembles small against the payoffs, by the preference's own definition."""
+    eps = Fraction(1, 10**7)
+    for sample in samples(500):
+        game, preference, asked = sample.scene.game, sample.preference, sample.scene.asked
+        plans = list(product(*(information.actions for information in game.information_sets)))
+        belief = sample.derivation.belief
+        exact = {plan: preference.utility(game, plan, belief) for plan in plans}
+        best = {tuple(plan[d] for d in asked) for plan in plans if exact[plan] == max(exact.values())}
+        assert sample.derivation.actions in best
+        if len(best) > 1:
+            others = trembling(game, belief, eps)
+            shaken = {
+                plan: preference.of_strategies(game, trembling(game, game.strategy(plan), eps), others)
+                for plan in plans
+                if exact[plan] == max(exact.values())
+            }
+            kept = {tuple(plan[d] for d in asked) for plan in shaken if shaken[plan] == max(shaken.values())}
+            assert kept == {sample.derivation.actions}
+
+
+def test_belief_is_the_stated_one_or_the_one_of_the_convention() -> None:
+    seen = set()
+    for sample in samples(500):
+        stated, game = sample.scene.belief, sample.scene.game
+        if stated is not None:
+            assert sample.derivation.belief == stated
+        elif sample.preference.kappa < 1:
+            plan = equilibrium_belief(game, sample.preference)
+            assert plan is not None
+            assert sample.derivation.belief == game.strategy(plan)
+            seen.add(plan)
+    assert len(seen) > 5
+
+
+def test_lines_about_second_moves_quote_rows_of_the_table() -> None:
+    for sample in samples(300):
+        rows = {re.split(": | gives | = ", row)[0] for row in sample.prompt.split("\n") if re.search(r"\d$", row)}
+        for line in sample.derivation.text.split("\n"):
+            if line.startswith("After"):
+                quoted = re.findall(r"(?:, |: )([^,:=]+?) gives ", line)
+                assert len(quoted) == 2
+                assert rows.issuperset(quoted)
+
+
+def test_what_counts_is_said_once_and_the_answer_last() -> None:
+    for sample in samples(200):
+        first, *lines, last = sample.derivation.text.split("\n")
+        assert "count" in first
+        assert all(re.match(r"First\b|After ", line) for line in lines)
+        assert re.fullmatch(r"Answer: \w+(, \w+)*", last)
+
+
+@pytest.mark.parametrize(
+    ("kappa", "asked", "message"),
+    [
+        # T + S = 2R: after A, both replies give 10.
+        (1, scene(sequential_prisoners_dilemma(9, 5, 3, 1)), "After A: the options are equal"),
+        (1, scene(trust_game(9, 5, 3, 1), None, 1), "After east: the options are equal"),
+        # T + P = 2R: to keep gives 12, to claim 12; after keeping there is nothing to slip at.
+        (1, scene(ultimatum_game(8, 6, 4, 1)), "First: the options are equal"),
+        # 3 x 6 + 2 x 1 = 5 x 4.
+        (0, scene(trust_game(9, 6, 4, 1), (EVEN, 0.6), 0), "First, in 5 games: the options are equal"),
+        # All others start A: 2 x 6 + 2 x 12 = 2 x 8 + 2 x 10 in two games.
+        (0.5, scene(sequential_prisoners_dilemma(8, 6, 3, 2), (1, EVEN, EVEN)), "After A, if I start A: the options are equal"),
+    ],
+)
+def test_ties_have_no_derivation(kappa: float, asked: Scene, message: str) -> None:
+    with pytest.raises(WordsError, match=re.escape(f"{asked.game.name}: {message}; no unique answer can be derived")):
+        derive(asked, HomoMoralis(kappa))
+
+
+def test_without_an_equilibrium_a_belief_must_be_stated() -> None:
+    """Search for such games: homo moralis can want to do other than everyone who does as it does."""
+    found = 0
+    for number in range(300):
+        rng = Random(f"equilibrium/{number}")
+        asked, preference = scene(draw_game(rng, "sequential_prisoners_dilemma")), HomoMoralis(rng.choice(KAPPAS[1:-1]))
+        if equilibrium_belief(asked.game, preference) is None:
+            found += 1
+            with pytest.raises(WordsError, match="no unique symmetric equilibrium to expect of others"):
+                derive(asked, preference)
+    assert found > 3
+
+
+def test_inequity_aversion_is_not_derived() -> None:
+    for preference in (SocialPreferences(0.1, 0, 0), SocialPreferences(0, -0.1, 0.5)):
+        with pytest.raises(WordsError, match="alpha and beta must be zero"):
+            derive(scene(DILEMMA), preference)
+
+
+def test_the_reply_lists_options_as_the_prompt_does() -> None:
+    asked = replace(scene(DILEMMA, (EVEN, 0.8, 0.3)), order=((1, 0),) * 3)
+    assert arithmetic(derive(asked, HomoMoralis(0)).text)[0] == "After A: B 9 | A 6 -> B"
