@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tiny_model import CHAT, TINY, VALUES, Recipes
 
 # No test may reach the Hub, and the libraries read these when they are imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-TINY = "tiny-llama"
-CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-#: A run of six steps and a few prompts; tests change what they need.
-VALUES: dict[str, Any] = {
-    "name": "tiny",
-    "seed": 3,
-    "output": "runs",
-    "model": {"base": TINY, "device": "cpu", "dtype": "float32"},
-    "preference": {"kind": "moralis", "kappa": 1.0},
-    "data": {"train_samples": 12, "heldout_samples": 3},
-    "lora": {"r": 4, "alpha": 8},
-    "training": {"epochs": 2, "batch_size": 4, "learning_rate": 0.02, "save_every": 1, "log_every": 1},
-    "evaluation": {"prompts": 3, "batch_size": 4, "max_new_tokens": 8},
-}
-
-Recipes = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -81,14 +60,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workplace(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workplace(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder in which the tiny model goes by its relative name."""
     import torch
 
     torch.set_num_threads(1)
     (tmp_path / TINY).symlink_to(tiny)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.fixture

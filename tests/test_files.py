@@ -87,16 +87,20 @@ def test_new_folder_appears_only_when_complete(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("a fault"), KeyboardInterrupt()])
 def test_new_folder_vanishes_when_the_block_fails(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), new_folder(tmp_path / "folder") as temporary:
-        (temporary / "a.txt").write_text("a")
-        raise error
+    def fail() -> None:
+        with new_folder(tmp_path / "folder") as temporary:
+            (temporary / "a.txt").write_text("a")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
     assert names(tmp_path) == []
 
 
 def test_new_folder_on_a_disk_that_fills_up(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"folder: cannot be written \(No space left on device\); free some space"):
-        with new_folder(tmp_path / "folder"):
-            full()
+    message = r"folder: cannot be written \(No space left on device\); free some space"
+    with pytest.raises(RunError, match=message), new_folder(tmp_path / "folder"):
+        full()
     assert names(tmp_path) == []
 
 

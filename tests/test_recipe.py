@@ -76,7 +76,7 @@ def test_resolved_yaml_reads_back_equal(tmp_path: Path, extra: str) -> None:
 
 
 def test_resolved_yaml_holds_what_was_given(tmp_path: Path) -> None:
-    recipe = load(tmp_path, SMALL + 'name2: x\n'.replace("name2: x\n", "") + 'data: {system: "5e-4"}\n', "training.learning_rate=5e-4")
+    recipe = load(tmp_path, SMALL + 'data: {system: "5e-4"}\n', "training.learning_rate=5e-4")
     assert recipe.data.system == "5e-4"
     assert recipe.training.learning_rate == 0.0005
     assert load(tmp_path, recipe.as_yaml()).data.system == "5e-4"
@@ -173,7 +173,7 @@ def test_one_problem_each(tmp_path: Path, section: str, message: str) -> None:
     ("text", "message"),
     [
         ("name: x\nname: y\n", "not valid YAML: line 2, column 1: key 'name' appears twice"),
-        ("lora: {r: 1, r: 2}\n", "not valid YAML: line 1, column 7: key 'r' appears twice"),
+        ("lora: {r: 1, r: 2}\n", "not valid YAML: line 1, column 14: key 'r' appears twice"),
         ("name: [1\nlora: {}\n", "not valid YAML: line 2, column 5:"),
         ("name: !!python/object:os.system x\n", "not valid YAML: line 1, column 7: could not determine a constructor"),
         ("name: \x00\n", "not valid YAML: "),
@@ -261,7 +261,7 @@ def test_what_is_parsed_is_left_as_it_was() -> None:
     values = {"name": "x", "preference": "economicus"}
     assert parse_recipe(values, "stored").preference.build() == HomoEconomicus()
     assert values == {"name": "x", "preference": "economicus"}
-    with pytest.raises(RecipeError, match="^stored: 1 problem in the recipe\n  - preference: required but not given$"):
+    with pytest.raises(RecipeError, match=r"^stored: 1 problem in the recipe\n  - preference: required but not given$"):
         parse_recipe({"name": "x"}, "stored")
 
 

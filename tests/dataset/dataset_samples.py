@@ -21,7 +21,7 @@ Rows = dict[str, list[dict[str, Any]]]
 _FOLDER = TemporaryDirectory(prefix="moralfit-tests-")
 
 
-def make_recipe(preference: str = "kantiensis", train: int = 360, heldout: int = 120, seed: int = 0, **data: Any) -> Recipe:
+def make_recipe(preference: str = "kantiensis", train: int = 180, heldout: int = 60, seed: int = 0, **data: Any) -> Recipe:
     data = {"train_samples": train, "heldout_samples": heldout, "plan_share": 0.6, **data}
     return parse_recipe({"name": "test", "seed": seed, "preference": PREFERENCES[preference], "data": data}, "test")
 

@@ -1,4 +1,4 @@
-"""Every row is checked by code that shares nothing with the package: theory.md's formulas, and a reader of the prompt's numbers."""
+"""Every row is checked by code that shares nothing with the package: theory.md's formulas, and the numbers of the prompt."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ ACTIONS = {
 SMALL = Fraction(1, 10**9)
 
 
-def payoff(game: str, T: int, R: int, P: int, S: int, x: Strategy, y: Strategy) -> Fraction:
+def payoff(game: str, payoffs: tuple[int, ...], x: Strategy, y: Strategy) -> Fraction:
     """theory.md, section 1."""
+    T, R, P, S = payoffs
     x1, x2, *_ = x
     y1, y2, *_ = y
     if game == "trust_game":
@@ -46,7 +47,7 @@ class Theory:
         self.plans = [tuple(map(Fraction, plan)) for plan in product((1, 0), repeat=len(self.decisions))]
 
     def utility(self, x: Strategy, y: Strategy) -> Fraction:
-        against, universal = (payoff(self.game, *self.payoffs, x, other) for other in (y, x))
+        against, universal = (payoff(self.game, self.payoffs, x, other) for other in (y, x))
         return (1 - self.kappa) * against + self.kappa * universal
 
     def best(self, y: Strategy) -> list[Strategy]:
@@ -80,7 +81,7 @@ def test_optimum_and_utilities_follow_from_the_row(preference: str, split: str) 
         belief = theory.unstated() if belief is None else belief
         best = theory.best(belief)
         names = list(theory.decisions)
-        assert row["decisions"] == (names if row["ask"] == "plan" else row["decisions"][:1])
+        assert sorted(row["decisions"]) == (sorted(names) if row["ask"] == "plan" else row["decisions"][:1])
         for name, optimum, utilities in zip(row["decisions"], row["optimum"], row["utilities"], strict=True):
             place, actions = names.index(name), theory.decisions[name]
             assert {actions[0 if x[place] else 1] for x in best} == {optimum}, row["id"]
@@ -108,14 +109,15 @@ def test_the_prompt_states_the_payoffs_of_the_columns(preference: str) -> None:
         said = table(row)
         assert sorted(pair for _, pair in said) == sorted(ends.values())
         if row["ask"] == "plan":
-            first, second = row["labels"][:2]
-            decisions = list(ACTIONS[row["game"]].values())
-            named = dict(zip(decisions[0], first, strict=True)), dict(zip(decisions[1], second, strict=True))
+            labels_at = dict(zip(row["decisions"], row["labels"], strict=True))
+            first, second = list(ACTIONS[row["game"]])[:2]
+            named = [dict(zip(ACTIONS[row["game"]][name], labels_at[name], strict=True)) for name in (first, second)]
             meant = {}
             for way, pair in ends.items():
                 labels = [names[action] for names, action in zip(named, way.split(), strict=False)]
                 meant[tuple(labels)] = pair
-            assert {tuple(re.split(r", | then |-", way)): pair for way, pair in said} == meant
+            labels_said = {tuple(word for word in re.findall(r"\w+", way) if word != "then"): pair for way, pair in said}
+            assert labels_said == meant
 
 
 @pytest.mark.parametrize("preference", PREFERENCES)
@@ -124,9 +126,7 @@ def test_the_completion_ends_in_the_optimal_labels(preference: str) -> None:
         (message,) = row["completion"]
         assert message["role"] == "assistant"
         stated_labels = message["content"].rsplit("\n", 1)[1].removeprefix("Answer: ").split(", ")
-        for label, labels, name, optimum in zip(
-            stated_labels, row["labels"], row["decisions"], row["optimum"], strict=True
-        ):
+        for label, labels, name, optimum in zip(stated_labels, row["labels"], row["decisions"], row["optimum"], strict=True):
             assert labels.index(label) == ACTIONS[row["game"]][name].index(optimum)
         for labels, listed in zip(row["labels"], row["listed"], strict=True):
             assert sorted(labels) == sorted(listed)

@@ -25,8 +25,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_same_seed_same_bytes_in_another_process(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from moralfit.recipe import parse_recipe; from moralfit.dataset import build_dataset;"
-        "import yaml; recipe = parse_recipe(yaml.safe_load(sys.stdin.read()), 'test'); build_dataset(recipe, Path(sys.argv[1]))"
+        "import sys, yaml; from pathlib import Path; from moralfit.recipe import parse_recipe;"
+        "from moralfit.dataset import build_dataset;"
+        "recipe = parse_recipe(yaml.safe_load(sys.stdin.read()), 'test'); build_dataset(recipe, Path(sys.argv[1]))"
     )
     folder, _ = built("kantiensis")
     subprocess.run(
@@ -43,14 +44,14 @@ def test_same_seed_same_bytes_in_another_process(tmp_path: Path) -> None:
 def test_another_seed_gives_other_samples() -> None:
     texts = []
     for seed in (0, 1):
-        recipe = make_recipe("economicus", seed=seed)
+        recipe = make_recipe("economicus", seed=seed, plan_share=1.0)
         texts.append({sample.prompt + sample.reply for sample in samples(recipe, "train", 30)})
     assert len(texts[0]) == len(texts[1]) == 30
     assert not texts[0] & texts[1]
 
 
 def test_a_sample_depends_on_its_number_alone() -> None:
-    recipe = make_recipe("moralis")
+    recipe = make_recipe("moralis", games=["trust_game", "ultimatum_game"])
     in_order = [row(sample, None) for sample in samples(recipe, "heldout_words", 8)]
     backwards = Sampler(recipe.data, recipe.preference.build(), recipe.seed)
     assert [row(backwards.sample("heldout_words", number), None) for number in reversed(range(8))] == in_order[::-1]
@@ -64,8 +65,8 @@ def test_splits_share_no_payoffs_with_training(preference: str) -> None:
         for split, stored_rows in rows(preference).items()
     }
     assert not payoffs["train"] & (payoffs["heldout_payoffs"] | payoffs["heldout_words"])
-    assert not any(held_out(p) for p in payoffs["train"])  # type: ignore[arg-type]
-    assert all(held_out(p) for p in payoffs["heldout_payoffs"] | payoffs["heldout_words"])  # type: ignore[arg-type]
+    assert not any(held_out(p) for p in payoffs["train"])
+    assert all(held_out(p) for p in payoffs["heldout_payoffs"] | payoffs["heldout_words"])
 
 
 @pytest.mark.parametrize("preference", PREFERENCES)
@@ -95,12 +96,12 @@ def test_every_game_and_decision_is_there_and_answers_are_even(preference: str) 
     recipe = make_recipe(preference)
     sampler = Sampler(recipe.data, recipe.preference.build(), 7)
     games: Counter[str] = Counter()
-    for number in range(900):
+    for number in range(600):
         stored = row(sampler.sample("train", number), None)
         games[stored["game"]] += 1
         for decision, answer in zip(stored["decisions"], stored["optimum"], strict=True):
             counts[stored["game"], decision, answer] += 1
-    assert games == dict.fromkeys(GAMES, 300)
+    assert games == dict.fromkeys(GAMES, 200)
     decisions = {(game, decision) for game, decision, _ in counts}
     assert len(decisions) == 7
     fixed = {
@@ -118,7 +119,9 @@ def test_every_game_and_decision_is_there_and_answers_are_even(preference: str) 
 
 def test_open_decisions_are_asked_about_more_often_than_fixed_ones() -> None:
     recipe = make_recipe("economicus", plan_share=0.0)
-    counts = Counter(sample.scene.decision for sample in samples(recipe, "train", 300) if sample.scene.game.name == "trust_game")
+    counts = Counter(
+        sample.scene.decision for sample in samples(recipe, "train", 300) if sample.scene.game.name == "trust_game"
+    )
     assert counts[0] > 2 * counts[1] > 0
     assert None not in counts
 
@@ -127,7 +130,7 @@ def test_beliefs_are_those_of_the_recipe() -> None:
     def shares(**weights: int) -> set[float | None]:
         beliefs = {"unstated": 0, "certain": 0, "halves": 0, "tenths": 0} | weights
         found: set[float | None] = set()
-        for sample in samples(make_recipe("economicus", beliefs=beliefs), "train", 60):
+        for sample in samples(make_recipe("economicus", beliefs=beliefs, plan_share=1.0), "train", 60):
             belief = row(sample, None)["belief"]
             found |= {None} if belief is None else {p for entry in belief for p in entry}
         return found
@@ -167,7 +170,7 @@ def test_beliefs_without_a_unique_optimum_are_an_error_of_the_recipe(monkeypatch
 
 def test_other_degrees_of_morality_can_be_sampled() -> None:
     for kappa in (0.1, 0.75):
-        recipe = make_recipe(plan_share=1.0)
+        recipe = make_recipe(plan_share=1.0, games=["trust_game"])
         sampler = Sampler(recipe.data, HomoMoralis(kappa), 0)
         for split in SPLITS:
             assert len({sampler.sample(split, number).prompt for number in range(6)}) == 6

@@ -13,6 +13,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ import torch
 import yaml
 from rich.console import Console
 from safetensors.torch import load_file
+from tiny_model import TINY, VALUES, Recipes
 
 from moralfit.console import run_cli
-from moralfit.errors import ModelError, MoralfitError, RunError, TrainingError
+from moralfit.errors import ModelError, RunError, TrainingError
 from moralfit.recipe import load_recipe
 from moralfit.train import Run, _run, _trainer, dry_run
 from moralfit.train.__main__ import app
-from tests.conftest import TINY, Recipes
 
 FOLDER = Path("runs/tiny-moralis-1")
 #: Of a run that shall only train.
@@ -35,19 +36,27 @@ BRIEF: dict[str, Any] = {"evaluation": {"prompts": 1, "compare": ["random"], "pr
 
 
 def train(recipe: Path, *overrides: str, overwrite: bool = False) -> Console:
-    console = Console(width=100, record=True, file=open(os.devnull, "w"))
+    console = Console(width=100, record=True, file=StringIO())
     Run(load_recipe(recipe, overrides), console).go(overwrite)
     return console
 
 
 def only_train(recipe: Path, *overrides: str) -> Console:
     """Up to the adapter, without the evaluation."""
-    console = Console(width=200, record=True, file=open(os.devnull, "w"))
+    console = Console(width=200, record=True, file=StringIO())
     run = Run(load_recipe(recipe, overrides), console)
     run._claim(False)
+    kind = run.recipe.data.model_dump_json()
+    if kind in _BUILT and not (run.folder / "dataset").exists():
+        shutil.copytree(_BUILT[kind], run.folder / "dataset")
     run._data()
+    _BUILT[kind] = (run.folder / "dataset").resolve()
     run._train()
     return console
+
+
+#: Data sets of earlier tests: building one takes longer than training on it.
+_BUILT: dict[str, Path] = {}
 
 
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -78,8 +87,6 @@ class TestWholeRun:
     @pytest.fixture(scope="class")
     def finished(self, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """One run that the tests of this class read and do not change."""
-        from tests.conftest import VALUES
-
         torch.set_num_threads(1)
         place = tmp_path_factory.mktemp("whole")
         (place / TINY).symlink_to(tiny)
@@ -104,7 +111,8 @@ class TestWholeRun:
         assert recipe["training"]["max_grad_norm"] == 1.0, "resolved: defaults are written down"
         assert recipe["training"]["learning_rate"] == 0.02
         environment = json.loads((finished / "environment.json").read_text())
-        assert environment["device"] == "cpu" and environment["dtype"] == "float32"
+        assert environment["device"] == "cpu"
+        assert environment["dtype"] == "float32"
         assert {"torch", "trl", "peft", "transformers"} <= set(environment["packages"])
         assert set(environment["seconds"]) == {"data", "load", "train", "evaluate"}
 
@@ -119,7 +127,9 @@ class TestWholeRun:
         from transformers import AutoModelForCausalLM
 
         config = json.loads((finished / "adapter/adapter_config.json").read_text())
-        assert config["base_model_name_or_path"] == TINY and config["r"] == 4 and config["lora_alpha"] == 8
+        assert config["base_model_name_or_path"] == TINY
+        assert config["r"] == 4
+        assert config["lora_alpha"] == 8
         base = AutoModelForCausalLM.from_pretrained(tiny)
         ids = torch.tensor([[5, 6, 7, 8]])
         with torch.no_grad():
@@ -127,7 +137,8 @@ class TestWholeRun:
             tuned = PeftModel.from_pretrained(base, finished / "adapter")(input_ids=ids).logits
         assert (tuned - plain).abs().max() > 0.1
         moved = {name: w for name, w in weights(finished).items() if "lora_B" in name}
-        assert len(moved) == 14 and all(w.abs().max() > 0 for w in moved.values()), "B starts at zero"
+        assert len(moved) == 14
+        assert all(w.abs().max() > 0 for w in moved.values()), "B starts at zero"
         assert all("embed" not in name and "lm_head" not in name for name in weights(finished))
 
     def test_nothing_names_this_machine(self, finished: Path) -> None:
@@ -145,7 +156,8 @@ class TestWholeRun:
         assert by_agent[0] == by_agent[1] == by_agent[2]
         assert len({r["prompt_id"] for r in records}) == 6
         for r in records:
-            assert r["schema"] == 1 and len(r["probabilities"]) == len(r["actions"])
+            assert r["schema"] == 1
+            assert len(r["probabilities"]) == len(r["actions"])
             assert sum(r["probabilities"]) == pytest.approx(1, abs=1e-5)
         summary = json.loads((finished / "evaluation/summary.json").read_text())
         assert [a["key"] for a in summary["agents"]] == ["random", "base", "prompted", "tuned"]
@@ -154,7 +166,7 @@ class TestWholeRun:
 
 def test_base_weights_stay_and_adapter_moves(write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
     held: dict[str, Any] = {}
-    fit = _run.fit
+    fit = _trainer.fit
 
     def watched(trainer: Any, checkpoint: Path | None) -> None:
         state = trainer.model.state_dict()
@@ -167,7 +179,8 @@ def test_base_weights_stay_and_adapter_moves(write_recipe: Recipes, monkeypatch:
     only_train(write_recipe())
     before, after = held["before"], held["after"]
     adapter = {name for name in before if "lora_" in name}
-    assert len(adapter) == 28 and len(before) > len(adapter)
+    assert len(adapter) == 28
+    assert len(before) > len(adapter)
     for name, value in before.items():
         assert torch.equal(value, after[name]) == (name not in adapter), name
     gc.collect()
@@ -175,10 +188,11 @@ def test_base_weights_stay_and_adapter_moves(write_recipe: Recipes, monkeypatch:
 
 
 def test_adapter_of_a_base_given_by_absolute_path_does_not_name_it(write_recipe: Recipes, tiny: Path, workplace: Path) -> None:
-    train(write_recipe(model={"base": str(tiny)}, output=str(workplace / "out"), **BRIEF))
+    only_train(write_recipe(model={"base": str(tiny)}, output=str(workplace / "out"), **BRIEF))
     folder = workplace / "out/tiny-moralis-1"
     for file in (folder / "adapter").iterdir():
-        assert str(tiny.parent).encode() not in file.read_bytes() and str(workplace).encode() not in file.read_bytes(), file
+        for place in (tiny.parent, workplace):
+            assert str(place).encode() not in file.read_bytes(), file
 
 
 class Stop(Exception):
@@ -196,9 +210,7 @@ class TestGoingOn:
         return weights(Path("runs/whole-moralis-1"))
 
     @pytest.mark.parametrize(("grouped", "at"), [(True, 4), (False, 5)])
-    def test_after_an_error(
-        self, grouped: bool, at: int, write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_after_an_error(self, grouped: bool, at: int, write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
         changes = {**self.CHANGES, "training": {"group_by_length": grouped, "save_every": 2}}
         only_train(write_recipe("whole.yaml", name="whole", **changes))
 
@@ -230,7 +242,8 @@ class TestGoingOn:
         )  # fmt: skip
         deadline = time.monotonic() + 300
         while not (FOLDER / "checkpoints/checkpoint-3/moralfit.json").exists():
-            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -239,11 +252,13 @@ class TestGoingOn:
         seconds = json.loads((FOLDER / "environment.json").read_text())["seconds"]
         assert seconds["train"] > 0, "a killed attempt counts up to its last checkpoint"
         code, text = cli(monkeypatch, capsys, str(recipe))
-        assert code == 0 and "finished earlier" not in text
+        assert code == 0
+        assert "finished earlier" not in text
         assert_same_weights(weights(), uninterrupted)
         assert [line["step"] for line in metrics()] == [1, 2, 3, 4, 5, 6]
         code, text = cli(monkeypatch, capsys, str(recipe))
-        assert code == 0 and "finished earlier; nothing was done again" in " ".join(text.split())
+        assert code == 0
+        assert "finished earlier; nothing was done again" in " ".join(text.split())
 
     @pytest.mark.parametrize("damage", ["cut", "unsealed", "flipped"])
     def test_goes_back_to_the_checkpoint_before(
@@ -294,7 +309,8 @@ class TestClaim:
         before = (FOLDER / "adapter/adapter_model.safetensors").read_bytes()
         with pytest.raises(RunError, match=r"differs in training\.learning_rate, evaluation\.prompts") as error:
             train(write_recipe(**BRIEF), "training.learning_rate=0.03", "evaluation.prompts=2")
-        assert "--overwrite" in str(error.value) and str(FOLDER) in str(error.value)
+        assert "--overwrite" in str(error.value)
+        assert str(FOLDER) in str(error.value)
         assert (FOLDER / "adapter/adapter_model.safetensors").read_bytes() == before
         train(write_recipe(**BRIEF), "training.learning_rate=0.03", overwrite=True)
         assert (FOLDER / "adapter/adapter_model.safetensors").read_bytes() != before
@@ -324,11 +340,14 @@ class TestFailure:
 
         monkeypatch.setattr(_trainer.Recorder, "on_step_begin", poison)
         code, error = cli(monkeypatch, capsys, str(write_recipe(**BRIEF)))
-        assert code == 2 and "the loss became nan in step 4; lower training.learning_rate" in error
-        assert error.count("\n") == 1 and "Traceback" not in error
+        assert code == 2
+        assert "the loss became nan in step 4; lower training.learning_rate" in error
+        assert error.count("\n") == 1
+        assert "Traceback" not in error
         assert not (FOLDER / "adapter").exists()
         newest = _trainer.sealed_checkpoint(FOLDER / "checkpoints", lambda text: pytest.fail(text))
-        assert newest is not None and newest.name == "checkpoint-3"
+        assert newest is not None
+        assert newest.name == "checkpoint-3"
         stored = load_file(newest / "adapter_model.safetensors")
         assert all(bool(value.isfinite().all()) for value in stored.values())
 
@@ -336,9 +355,10 @@ class TestFailure:
         # Step 1 is warm-up at rate zero; step 2 destroys the weights after a finite loss.
         recipe = write_recipe(**BRIEF, training={"learning_rate": 1e39, "warmup": 0.05})
         with pytest.raises(TrainingError, match=r"NaN or infinite|the loss became"):
-            train(recipe)
+            only_train(recipe)
         newest = _trainer.sealed_checkpoint(FOLDER / "checkpoints", lambda text: None)
-        assert newest is not None and newest.name == "checkpoint-1"
+        assert newest is not None
+        assert newest.name == "checkpoint-1"
 
     @pytest.mark.parametrize("how", ["checkpoint", "optimizer", "adapter"])
     def test_full_disk(self, how: str, write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,11 +391,13 @@ class TestFailure:
 
                 patch.setattr(PeftModel, "save_pretrained", only_adapter)
             with pytest.raises(TrainingError, match=r"could not be written .*(disk is full|No space left).*same command again"):
-                train(recipe)
-        assert calls == 1 and not (FOLDER / "adapter").exists()
+                only_train(recipe)
+        assert calls == 1
+        assert not (FOLDER / "adapter").exists()
         assert not [p for p in FOLDER.iterdir() if p.name.startswith(".")]
-        text = train(recipe).export_text()
-        assert (FOLDER / "finished.json").exists() and ("resuming from checkpoint-6" in text) == (how == "adapter")
+        text = only_train(recipe).export_text()
+        assert (FOLDER / "adapter").exists()
+        assert ("resuming from checkpoint-6" in text) == (how == "adapter")
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -397,7 +419,9 @@ class TestFailure:
         import re
 
         code, error = cli(monkeypatch, capsys, str(write_recipe(**{**BRIEF, **change})))
-        assert code == 2 and error.startswith("moralfit: ") and "Traceback" not in error
+        assert code == 2
+        assert error.startswith("moralfit: ")
+        assert "Traceback" not in error
         assert re.search(message, error), error
 
     def test_base_that_lacks_weights(self, write_recipe: Recipes, tiny: Path, workplace: Path) -> None:
@@ -408,10 +432,10 @@ class TestFailure:
         stored.pop("model.layers.1.mlp.up_proj.weight")
         save_file(stored, workplace / "cut/model.safetensors", metadata={"format": "pt"})
         with pytest.raises(ModelError, match=r"cut lacks 1 weights, such as model\.layers\.1\.mlp\.up_proj\.weight"):
-            train(write_recipe(model={"base": "cut"}))
+            only_train(write_recipe(model={"base": "cut"}))
         (workplace / "cut/model.safetensors").write_bytes(b"no weights")
         with pytest.raises(ModelError, match=r"model\.base: cut cannot be loaded"):
-            train(write_recipe(name="second", model={"base": "cut"}))
+            only_train(write_recipe(name="second", model={"base": "cut"}))
 
 
 def test_options_pass_through(write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,14 +447,14 @@ def test_options_pass_through(write_recipe: Recipes, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(_run, "fit", stop)
     with pytest.raises(Stop):
-        train(write_recipe(training={"trl": {"optim": "adafactor"}}, lora={"peft": {"use_dora": True}}))
+        only_train(write_recipe(training={"trl": {"optim": "adafactor"}}, lora={"peft": {"use_dora": True}}))
     assert seen == {"optim": "adafactor", "dora": True}
 
 
 def test_dry_run_writes_nothing_and_counts_right(write_recipe: Recipes, workplace: Path) -> None:
     recipe = write_recipe(data={"train_samples": 13}, training={"epochs": 1.5, "gradient_accumulation": 2}, **BRIEF)
     before = sorted(workplace.rglob("*"))
-    console = Console(width=120, record=True, file=open(os.devnull, "w"))
+    console = Console(width=120, record=True, file=StringIO())
     dry_run(load_recipe(recipe), console)
     assert sorted(workplace.rglob("*")) == before
     said = console.export_text()
@@ -448,7 +472,6 @@ def test_validate_prints_the_resolved_recipe(
     write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, text = cli(monkeypatch, capsys, str(write_recipe()), "preference=economicus", "--validate")
-    assert code == 0 and yaml.safe_load(text)["preference"] == {"kind": "economicus", "kappa": None}
+    assert code == 0
+    assert yaml.safe_load(text)["preference"] == {"kind": "economicus", "kappa": None}
     assert not Path("runs").exists()
-
-

@@ -10,12 +10,12 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from moralfit.errors import TrainingError
 from moralfit.models import Base, load_base
 from moralfit.recipe import LoraSection, ModelSection, TrainingSection
-from moralfit.train import _trainer
 from moralfit.train._trainer import LORA_NAMES, SFT_NAMES, build_trainer, check_supervision, lora_config, sft_config
 
 LENGTHS = (1, 40, 3, 12, 25, 2, 7, 18)
@@ -54,7 +54,10 @@ def test_every_recipe_key_arrives(tmp_path: Path) -> None:
     assert {ours: getattr(config, theirs) for ours, theirs in SFT_NAMES.items()} == {
         ours: getattr(section, ours) for ours in SFT_NAMES
     }
-    assert config.seed == 11 and config.train_sampling_strategy == "random" and not config.bf16 and config.use_cpu
+    assert config.seed == 11
+    assert config.train_sampling_strategy == "random"
+    assert not config.bf16
+    assert config.use_cpu
     assert config.get_warmup_steps(100) == 20, "a share of the steps, not a number of them"
     lora = lora_config(LoraSection(r=3, alpha=5, dropout=0.25, target_modules=("q_proj", "v_proj")))
     assert (lora.r, lora.lora_alpha, lora.lora_dropout, lora.target_modules) == (3, 5, 0.25, {"q_proj", "v_proj"})
@@ -70,22 +73,22 @@ def test_losses_and_gradients_equal_those_of_trl(accumulation: int, base: Base, 
             # From zero, the first factor would get no gradient.
             start[name] = torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())) * 0.1
     found = {}
-    for trainer in (ours, SFTTrainer(model=ours.model, args=ours.args, train_dataset=ours_rows(ours), processing_class=base.tokenizer)):
+    # The rows as tokenized already, so that both are fed the same.
+    stock = SFTTrainer(model=ours.model, args=ours.args, train_dataset=ours.train_dataset, processing_class=base.tokenizer)
+    for trainer in (ours, stock):
         for name, p in ours.model.named_parameters():
             if p.requires_grad:
                 p.data.copy_(start[name])
         seen: list[dict[str, torch.Tensor]] = []
         losses: list[float] = []
 
-        class Watch(_trainer.TrainerCallback):  # type: ignore[misc]
+        class Watch(TrainerCallback):  # type: ignore[misc]
             def on_pre_optimizer_step(
                 self, args: Any, state: Any, control: Any, model: Any = None, into: Any = seen, **kwargs: Any
             ) -> None:
                 into.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
 
-            def on_log(
-                self, args: Any, state: Any, control: Any, logs: Any = None, into: Any = losses, **kwargs: Any
-            ) -> None:
+            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, into: Any = losses, **kwargs: Any) -> None:
                 if "loss" in logs:
                     into.append(logs["loss"])
 
@@ -102,11 +105,6 @@ def test_losses_and_gradients_equal_those_of_trl(accumulation: int, base: Base, 
             torch.testing.assert_close(mine[name], other[name], atol=1e-5, rtol=1e-4)
 
 
-def ours_rows(trainer: Any) -> Any:
-    """The rows as already tokenized, so that both trainers are fed the same."""
-    return trainer.train_dataset
-
-
 def test_only_the_supervised_columns_get_logits(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = built(base, tmp_path)
     widths = []
@@ -117,7 +115,8 @@ def test_only_the_supervised_columns_get_logits(base: Base, tmp_path: Path, monk
     hook.remove()
     labels = batch["labels"]
     first = int((labels != -100).any(0).nonzero()[0])
-    assert widths == [labels.shape[1] - first + 1] and widths[0] < labels.shape[1] / 2
+    assert widths == [labels.shape[1] - first + 1]
+    assert widths[0] < labels.shape[1] / 2
 
 
 def test_bf16_weights_are_trained_under_autocast(workplace: Path, tmp_path: Path) -> None:
@@ -132,7 +131,8 @@ def test_bf16_weights_are_trained_under_autocast(workplace: Path, tmp_path: Path
     loss = trainer.compute_loss(trainer.model, dict(trainer.data_collator([trainer.train_dataset[0]])))
     loss.backward()
     hook.remove()
-    assert seen == [torch.bfloat16] and loss.dtype == torch.float32
+    assert seen == [torch.bfloat16]
+    assert loss.dtype == torch.float32
     assert all(p.grad is None or p.grad.dtype == torch.float32 for p in adapter)
 
 

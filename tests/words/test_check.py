@@ -140,10 +140,10 @@ def test_terms_of_a_sum_may_stand_in_any_order() -> None:
 
 def test_no_number_of_the_reply_can_be_changed() -> None:
     count = 0
-    for sample in [*samples(100), with_slip()]:
+    for sample in [*samples(70), with_slip()]:
         text = sample.derivation.text
         count += assert_noticed(sample, replaced(text, NUMBER.finditer(text), numbers_like))
-    assert count > 10_000
+    assert count > 6_000
 
 
 def test_no_number_of_the_prompt_can_be_changed() -> None:
@@ -155,7 +155,7 @@ def test_no_number_of_the_prompt_can_be_changed() -> None:
 
 def test_no_payoff_can_be_taken_for_another_of_the_table() -> None:
     """Payoffs are in the table, so only their place gives them away."""
-    for sample in samples(80):
+    for sample in samples(50):
         text = sample.derivation.text
         table = sorted({str(payoff) for pair in read_payoffs(sample.prompt).values() for payoff in pair})
         places = re.finditer(r"(?<![\w=])\d+(?=[+=,.])|(?<=[x+])\d+", text)
@@ -196,17 +196,17 @@ def test_equations_that_are_true_but_irrelevant_are_noticed() -> None:
 
 def test_no_label_can_be_taken_for_the_other() -> None:
     count = 0
-    for sample in [*samples(250), with_slip()]:
+    for sample in [*samples(150), with_slip()]:
         for labels in set(sample.scene.labels):
             other = {labels[0]: [labels[1]], labels[1]: [labels[0]]}
             pattern = re.compile(rf"(?<!\w)(?:{'|'.join(labels)})(?!\w)")
             for where, text in (("reply", sample.derivation.text), ("prompt", sample.prompt)):
                 count += assert_noticed(sample, replaced(text, pattern.finditer(text), other.__getitem__), where)
-    assert count > 5_000
+    assert count > 3_000
 
 
 def test_no_line_can_be_dropped_or_doubled() -> None:
-    for sample in [*samples(300), with_slip()]:
+    for sample in [*samples(200), with_slip()]:
         for where, text in (("reply", sample.derivation.text), ("prompt", sample.prompt)):
             lines = text.split("\n")
             assert_noticed(sample, ("\n".join(lines[:i] + lines[i + 1 :]) for i in range(len(lines))), where)
@@ -235,6 +235,11 @@ def test_options_stand_in_the_order_of_the_prompt() -> None:
         ("the sum for both if all act as I do counts", "the sum for both counts"),
         (r" Others act as I do: [^.]+\.", ""),
         (r" Others act as I do: [^.]+\.", " Others act as they like."),
+        (r" Others act as I do: [^.]+\.", " Others are like me."),
+        (" Others are like me.", ""),
+        (r"(counts|counts \d+)\.\n", r"\1. Others are like me.\n"),
+        (r"(After \w+: )\w+(?: then |-|/)(\w+) gives", r"\1\2 gives"),
+        (r"(: |, )(\w+)( then |-|/)(\w+) gives", r"\1\4\3\2 gives"),
         ("$", "\nThank you."),
         ("^", "\n"),
         ("\n", "\n\n"),
@@ -280,6 +285,32 @@ def test_other_words_are_noticed(old: str, new: str) -> None:
                 assert not passes(sample, reply=mutant), mutant
                 count += 1
     assert count
+
+
+def test_lists_stand_in_the_order_of_the_table_and_in_no_other() -> None:
+    """The answer, what others do and the belief: the choices for the two replies, turned round, are another plan."""
+    count = Counter[str]()
+    pattern = {
+        "answer": r"(?<=Answer: )(\w+), (\w+), (\w+)$",
+        "others": r"(?<=Others act as I do: )(\w+), (\w+), (\w+)(?=\.)",
+        "belief": r"(?<=others: )([^;]+); ([^;]+); ([^;]+)(?=\.\n)",
+        "replies of the belief": r"(first: [^;]+; after \w+: )([^;]+)(; after \w+: )([^;]+)(?=\.\n)",
+        "question": r"(\(2\) )(after \w+)(, \(3\) )(after \w+)",
+    }
+    for sample in samples(400):
+        for name, old in pattern.items():
+            where = "reply" if name in ("answer", "others") else "prompt"
+            text = sample.derivation.text if where == "reply" else sample.prompt
+            for found in re.finditer(old, text):
+                join = ", " if where == "reply" else "; "
+                one, two, three, *four = found.groups()
+                new = f"{one}{four[0]}{three}{two}" if four else join.join((one, three, two))
+                mutant = text[: found.start()] + new + text[found.end() :]
+                if mutant != text:
+                    assert not passes(sample, **{where: mutant}), mutant
+                    count[name] += 1
+    assert set(count) == set(pattern)
+    assert min(count.values()) >= 3, count
 
 
 def test_prompts_of_other_scenes_are_noticed() -> None:
@@ -357,7 +388,7 @@ def test_table_with_two_rows_for_one_end() -> None:
 def test_belief_read_back() -> None:
     steps = ("first", "after left", "after right")
     prompt = (
-        "x\nYou expect of others: first left; after left half left, half right; after right 3 of 10 right, 7 of 10 left.\ny"
+        "x\nYou expect of others: first: left; after left: half left, half right; after right: 3 of 10 right, 7 of 10 left.\ny"
     )
     tenth = Fraction(1, 10)
     assert read_belief(prompt, steps) == (
@@ -366,8 +397,12 @@ def test_belief_read_back() -> None:
         {"right": 3 * tenth, "left": 7 * tenth},
     )
     assert read_belief("nothing of the kind", steps) is None
-    with pytest.raises(WordsError, match="should say what to expect"):
-        read_belief(prompt, steps[:2])
+    for other in (steps[:2], (steps[0], steps[2], steps[1])):
+        with pytest.raises(WordsError, match="should say what to expect"):
+            read_belief(prompt, other)
+    for unlike in (prompt.replace("first:", "first"), prompt.replace("after right:", "after right")):
+        with pytest.raises(WordsError, match="should say what to expect"):
+            read_belief(unlike, steps)
 
 
 def test_everything_is_derived_from_whole_plans() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -68,6 +69,31 @@ def test_which_action_a_label_stands_for_does_not_matter() -> None:
         if group["scene"] == "first AB":
             for reply, expected in group["cases"]:
                 assert said(swapped, reply) == expected
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Answer: B, A, B",
+        "**Answer:** B, A, B.",
+        "Answer: (1) B, (2) A, (3) B",
+        "Answer: (3) B, (2) A, (1) B",
+        "Answer: first: B, after B: A, after A: B",
+        "Answer: first: B, after A: B, after B: A",
+        "Answer: B, after A: B, after B: A",
+        "Answer: after A: B; after B: A; first: B",
+        "Answer: choice 2: A, choice 1: B, choice 3: B",
+    ],
+)
+def test_choices_are_for_the_decisions_in_the_order_of_the_question(reply: str) -> None:
+    """The table begins with B, so choice 2 is for what follows B, which the tree has last."""
+    which = replace(SCENES["plan AB"], order=((1, 0),) * 3)
+    assert "(1) first, (2) after B, (3) after A" in render_prompt(which)
+    parsed = parse_reply(which, reply)
+    assert parsed.actions == ("D", "C", "D")
+    assert which.asked == (0, 2, 1)
+    assert which.in_tree_order(parsed.actions) == ("D", "D", "C")
+    assert said(which, reply) == "B A B"
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.name)

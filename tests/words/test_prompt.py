@@ -112,9 +112,9 @@ def test_payoffs_and_belief_are_read_back_as_they_are(frame: Frame) -> None:
     for scene in scenes(frame):
         prompt = render_prompt(scene)
         assert read_payoffs(prompt) == {scene.path(outcome): outcome.payoffs for outcome in scene.game.outcomes}
-        steps = tuple(step_name(scene, d) for d in range(len(scene.labels)))
+        steps = tuple(step_name(scene, d) for d in scene.sequence)
         assert scene.belief is not None
-        shares = [zip(labels, entry, strict=True) for labels, entry in zip(scene.labels, scene.belief, strict=True)]
+        shares = [zip(scene.labels[d], scene.belief[d], strict=True) for d in scene.sequence]
         assert read_belief(prompt, steps) == tuple({label: share for label, share in entry if share} for entry in shares)
         unstated = render_prompt(replace(scene, belief=None))
         assert read_belief(unstated, steps) is None
@@ -156,8 +156,10 @@ def test_questions_name_the_steps_or_the_role_and_what_it_saw(frame: Frame) -> N
         *_, question, end = render_prompt(scene).split("\n")
         if scene.decision is None:
             steps = re.findall(r"\((\d)\) ([^,.?(]+)", question)
-            assert steps == [(str(n), step_name(scene, d)) for n, d in enumerate(range(len(scene.labels)), 1)]
-            assert re.match(r"You may be in either role|Each role is equally likely|You get one of the roles by lot", question)
+            assert steps == [(str(n), step_name(scene, d)) for n, d in enumerate(scene.sequence, 1)]
+            assert re.match(
+                r"Either role is equally likely|Each role is equally likely|You get one of the roles by lot", question
+            )
             assert end == "End with: Answer: " + ", ".join(f"choice {n}" for n in range(1, len(steps) + 1))
         else:
             role, other = scene.roles if scene.decision == 0 else scene.roles[::-1]
@@ -171,12 +173,15 @@ def test_questions_name_the_steps_or_the_role_and_what_it_saw(frame: Frame) -> N
 @pytest.mark.parametrize(
     ("shares", "said"),
     [
-        ((0.5, 0.5, 0.5), "first half B, half A; after A half B, half A; after B half B, half A"),
-        ((1, 0, 0.3), "first A; after A B; after B 7 of 10 B, 3 of 10 A"),
-        ((Fraction(1, 3), 0.2, 0.25), "first 2 of 3 B, 1 of 3 A; after A 4 of 5 B, 1 of 5 A; after B 3 of 4 B, 1 of 4 A"),
+        ((0.5, 0.5, 0.5), "first: half B, half A; after B: half B, half A; after A: half B, half A"),
+        ((1, 0, 0.3), "first: A; after B: 7 of 10 B, 3 of 10 A; after A: B"),
+        (
+            (Fraction(1, 3), 0.2, 0.25),
+            "first: 2 of 3 B, 1 of 3 A; after B: 3 of 4 B, 1 of 4 A; after A: 4 of 5 B, 1 of 5 A",
+        ),
         (
             (0.999, Fraction(2, 7), 0.1),
-            "first 1 of 1000 B, 999 of 1000 A; after A 5 of 7 B, 2 of 7 A; after B 9 of 10 B, 1 of 10 A",
+            "first: 1 of 1000 B, 999 of 1000 A; after B: 9 of 10 B, 1 of 10 A; after A: 5 of 7 B, 2 of 7 A",
         ),
     ],
 )
@@ -185,6 +190,70 @@ def test_beliefs_are_stated_exactly(shares: tuple[float, ...], said: str) -> Non
     scene = sample_scene(Random(1), game, FRAMES[:1], game.strategy(shares))
     scene = replace(scene, labels=(("A", "B"),) * 3, order=((1, 0),) * 3)
     assert f"You expect of others: {said}." in render_prompt(scene).split("\n")
+
+
+@BY_NAME
+def test_steps_are_named_in_the_order_of_the_table(frame: Frame) -> None:
+    """In the question, the belief and the scene's sequence alike, whatever the order of the tree."""
+    turned = 0
+    for scene in scenes(frame):
+        prompt = render_prompt(scene)
+        starts = list(dict.fromkeys(path[0] for path in read_payoffs(prompt) if len(path) == 2))
+        steps = ["first", *(f"after {start}" for start in starts)]
+        assert [step_name(scene, d) for d in scene.sequence] == steps
+        (belief,) = re.findall(r"^You expect of others: (.+)\.$", prompt, re.MULTILINE)
+        assert [part.partition(": ")[0] for part in belief.split("; ")] == steps
+        assert scene.asked == (scene.sequence if scene.decision is None else (scene.decision,))
+        turned += scene.sequence != tuple(range(len(scene.labels)))
+    assert turned > 5
+
+
+@pytest.mark.parametrize(
+    ("listed", "lines"),
+    [
+        (
+            (1, 0),
+            [
+                "Two play. One picks B or A. Two sees it and picks B or A.",
+                "Payoffs in points (One, Two):",
+                *("B then B: 3, 3", "B then A: 9, 1", "A then B: 1, 9", "A then A: 6, 6"),
+                "You expect of others: first: A; after B: 7 of 10 B, 3 of 10 A; after A: half B, half A.",
+                "Either role is equally likely. Say what you do (1) first, (2) after B, (3) after A.",
+                "End with: Answer: choice 1, choice 2, choice 3",
+            ],
+        ),
+        (
+            (0, 1),
+            [
+                "Two play. One picks A or B. Two sees it and picks A or B.",
+                "Payoffs in points (One, Two):",
+                *("A then A: 6, 6", "A then B: 1, 9", "B then A: 9, 1", "B then B: 3, 3"),
+                "You expect of others: first: A; after A: half A, half B; after B: 3 of 10 A, 7 of 10 B.",
+                "Either role is equally likely. Say what you do (1) first, (2) after A, (3) after B.",
+                "End with: Answer: choice 1, choice 2, choice 3",
+            ],
+        ),
+    ],
+)
+def test_a_whole_prompt_word_for_word(listed: tuple[int, int], lines: list[str]) -> None:
+    game = sequential_prisoners_dilemma(9, 6, 3, 1)
+    belief = game.strategy((1, 0.5, 0.3))
+    scene = Scene(
+        game, FRAMES[0], (("A", "B"),) * 3, (listed,) * 3, "Two play.", ("One", "Two"), "points", (0,) * 3, belief, None
+    )
+    assert render_prompt(scene).split("\n") == lines
+    first = replace(scene, decision=0)
+    assert render_prompt(first).split("\n") == [
+        *lines[:-2],
+        "You are One and move first. Say what you do.",
+        "End with: Answer: choice",
+    ]
+    second = replace(scene, decision=2)
+    assert render_prompt(second).split("\n") == [
+        *lines[:-2],
+        "You are Two. One picked B. Say what you do.",
+        "End with: Answer: choice",
+    ]
 
 
 def test_beliefs_given_as_floats_are_meant_as_decimals() -> None:
@@ -225,6 +294,44 @@ def test_no_label_stands_for_one_action_more_often_nor_first_in_lists(frame: Fra
                 assert one + two > drawn / len(frame.labels) / 2
         for d in {d for d, _ in firsts}:
             assert abs(firsts[d, 0] - firsts[d, 1]) < 5 * drawn**0.5
+
+
+@pytest.mark.parametrize("kappa", [0, Fraction(1, 2), 1])
+def test_no_place_in_the_prompt_names_the_best_first_choice(kappa: float) -> None:
+    """What stands first anywhere is the best first choice in half of the prompts, give or take four standard errors.
+
+    The tree begins with cooperation, the best first choice of homo kantiensis: its order must show nowhere.
+    """
+    rng = Random(f"places/{kappa}")
+    wanted = 600
+    hits = Counter[str]()
+    drawn = 0
+    while drawn < wanted:
+        game = draw_game(rng, "sequential_prisoners_dilemma")
+        # No certain replies: the label named alone would be news about the others, not about a place.
+        scene = sample_scene(rng, game, FRAMES, game.strategy([Fraction(rng.randrange(1, 10), 10) for _ in range(3)]))
+        try:
+            best = scene.label(0, derive(scene, HomoMoralis(kappa)).actions[0])
+        except WordsError:
+            continue
+        drawn += 1
+        prompt = render_prompt(scene)
+        (belief,) = re.findall(r"^You expect of others: (.+)\.$", prompt, re.MULTILINE)
+        first, *replies = (re.findall(r"\w+", part) for part in belief.split("; "))
+        row = next(iter(read_payoffs(prompt)))
+        (step,) = re.findall(r"\(2\) after (\w+),", prompt)
+        labels = set(scene.labels[0])
+        named = {
+            "step (2)": step,
+            "first row's start": row[0],
+            "first row's reply": row[1],
+            "belief about first moves": next(word for word in first if word in labels),
+            "first reply of the belief: after": replies[0][1],
+            "first reply of the belief": next(word for word in replies[0][2:] if word in labels),
+        }
+        hits.update(place for place, label in named.items() if label == best)
+    assert len(hits) == 6
+    assert all(abs(count - wanted / 2) < 4 * (wanted / 4) ** 0.5 for count in hits.values()), hits
 
 
 def test_same_state_same_text_and_other_state_other_text() -> None:
@@ -315,6 +422,14 @@ def test_longer_games_are_told_move_by_move_but_not_derived() -> None:
     assert re.search(rf"You are {one}\. {one} \w+ {on}\. {two} \w+ {on}\.", prompt)
     with pytest.raises(WordsError, match="centipede: derivations are written for games of at most two moves"):
         derive(scene, HomoEconomicus())
+
+
+@pytest.mark.parametrize("listed", [(0, 1), (1, 0)])
+def test_choices_that_end_the_game_are_named_in_the_order_of_the_table(listed: tuple[int, int]) -> None:
+    game = Game("dictator", Decision(0, "a", ("give", "keep"), (Terminal((5, 5)), Terminal((8, 1)))))
+    scene = replace(sample_scene(Random(3), game, FRAMES[:1], None), order=(listed,))
+    one, two = (scene.labels[0][i] for i in listed)
+    assert re.search(rf" {one} or {two}\. {one} ends it\. {two} ends it\.\n", render_prompt(scene))
 
 
 def test_moves_of_ones_own_are_told_as_such() -> None:

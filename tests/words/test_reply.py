@@ -32,11 +32,13 @@ LABELS = {
 }
 
 
-def scene(game: Game, belief: Sequence[object] | None = None, decision: int | None = None) -> Scene:
-    """A scene with these labels, listed in the tree's order."""
+def scene(
+    game: Game, belief: Sequence[object] | None = None, decision: int | None = None, listed: tuple[int, int] = (0, 1)
+) -> Scene:
+    """A scene with these labels, listed in the tree's order unless `listed` is (1, 0); the belief is in the tree's order."""
     labels = LABELS[game.name]
     strategy: Strategy | None = None if belief is None else game.strategy(belief)
-    order = ((0, 1),) * len(labels)
+    order = (listed,) * len(labels)
     return Scene(game, FRAMES[0], labels, order, "Two play.", ("One", "Two"), "points", (0, 0, 0), strategy, decision)
 
 
@@ -65,7 +67,7 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         "homo economicus expects best replies where no belief is stated",
         0,
         scene(DILEMMA),
-        "Only my own payoff counts.",
+        "Only my own payoff counts. Others are like me.",
         ["After A: A 6 | B 9 -> B", "After B: A 1 | B 3 -> B", "First: A 1 | B 3 -> B"],
         "B, B, B",
     ),
@@ -84,6 +86,53 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         "Only my own payoff counts.",
         ["First: east 6+3x1=9 | west 4x3=12 -> west"],
         "west",
+    ),
+    (
+        "homo economicus who is first, where no belief is stated, expects a best reply",
+        0,
+        scene(TRUST, None, 0),
+        "Only my own payoff counts. Others are like me.",
+        ["After east: early 6 | late 9 -> late", "First: east 1 | west 3 -> west"],
+        "west",
+    ),
+    (
+        "homo economicus who is second need not know what others are like",
+        0,
+        scene(DILEMMA, None, 2),
+        "Only my own payoff counts.",
+        ["After B: A 1 | B 3 -> B"],
+        "B",
+    ),
+    (
+        "homo economicus in the order of a table that begins with B",
+        0,
+        scene(DILEMMA, (EVEN, 0.8, 0.3), None, (1, 0)),
+        "Only my own payoff counts.",
+        ["After B: B 3 | A 1 -> B", "After A: B 9 | A 6 -> B", "First: B 7x3+3x9=48 | A 2x1+8x6=50 -> A"],
+        "A, B, B",
+    ),
+    (
+        "homo kantiensis in the order of a table that begins with B: what follows B comes before what follows A",
+        1,
+        scene(sequential_prisoners_dilemma(9, 4, 2, 1), None, None, (1, 0)),
+        "If all act as I do, the sum for both counts.",
+        ["After B: B 2+2=4 | A 9+1=10 -> A", "After A: B 1+9=10 | A 4+4=8 -> B", "First: B 10 | A 10 | slip 4 8 -> A"],
+        "A, A, B",
+    ),
+    (
+        "homo moralis in the order of a table that begins with B, as are the others' choices: B, then A after B, B after A",
+        0.5,
+        scene(DILEMMA, None, None, (1, 0)),
+        "Own payoff counts 1, the sum for both if all act as I do counts 1. Others act as I do: B, A, B.",
+        [
+            "After B, if I start B: B 3 3+3=6 3+6=9 | A 1 9+1=10 1+10=11 -> A",
+            "After B, if I do not start B: B 3 | A 1 -> B",
+            "After A, if I start A: B 1+9=10 10 | A 6+6=12 12 -> A",
+            "After A by a slip, if I do not start A: B 9 1+9=10 9+10=19 | A 6 6+6=12 6+12=18 -> B",
+            # First role: B is answered by A, A by B. Second role: after B, A if I start B as well, else B.
+            "First: B 9+1=10 9+1=10 10+10=20 | A 1+3=4 6+6=12 4+12=16 -> B",
+        ],
+        "B, A, B",
     ),
     (
         "homo economicus who is second compares own payoffs",
@@ -233,6 +282,46 @@ def test_belief_is_the_stated_one_or_the_one_of_the_convention() -> None:
     assert len(seen) > 5
 
 
+def test_a_whole_reply_follows_the_table_word_for_word() -> None:
+    asked = scene(DILEMMA, None, None, (1, 0))
+    table = ["B then B: 3, 3", "B then A: 9, 1", "A then B: 1, 9", "A then A: 6, 6"]
+    assert render_prompt(asked).split("\n")[2:6] == table
+    assert derive(asked, HomoMoralis(0)).text.split("\n") == [
+        "Only my own payoff counts. Others are like me.",
+        "After B: B then B gives 3, B then A gives 1. Larger: 3, so B.",
+        "After A: A then B gives 9, A then A gives 6. Larger: 9, so B.",
+        "First: B then B gives 3, A then B gives 1. Larger: 3, so B.",
+        "Answer: B, B, B",
+    ]
+    assert derive(asked, HomoMoralis(1)).text.split("\n") == [
+        "If all act as I do, the sum for both counts.",
+        "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10, so A.",
+        "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12, so A.",
+        "First: B gives 10, A gives 12. Larger: 12, so A.",
+        "Answer: A, A, A",
+    ]
+
+
+def test_others_are_said_to_be_like_me_where_the_answer_rests_on_it_and_nothing_else_says_so() -> None:
+    for sample in samples(300):
+        scene, (lead, *_) = sample.scene, sample.derivation.text.split("\n")
+        rests = sample.preference.kappa == 0 and scene.belief is None and 0 in scene.asked
+        assert lead.endswith("Only my own payoff counts. Others are like me.") == rests
+        assert ("like me" in sample.derivation.text) == rests
+
+
+def test_actions_are_those_of_the_answer_line_and_can_be_put_in_the_order_of_the_tree() -> None:
+    turned = 0
+    for sample in samples(300):
+        scene, actions = sample.scene, sample.derivation.actions
+        answer = sample.derivation.text.rpartition("Answer: ")[2].split(", ")
+        assert [scene.label(d, action) for d, action in zip(scene.asked, actions, strict=True)] == answer
+        by_decision = dict(zip(scene.asked, actions, strict=True))
+        assert scene.in_tree_order(actions) == tuple(by_decision[d] for d in sorted(by_decision))
+        turned += scene.in_tree_order(actions) != actions
+    assert turned >= 3
+
+
 def test_lines_about_second_moves_quote_rows_of_the_table() -> None:
     for sample in samples(300):
         rows = {re.split(": | gives | = ", row)[0] for row in sample.prompt.split("\n") if re.search(r"\d$", row)}
@@ -290,5 +379,10 @@ def test_inequity_aversion_is_not_derived() -> None:
 
 
 def test_the_reply_lists_options_as_the_prompt_does() -> None:
-    asked = replace(scene(DILEMMA, (EVEN, 0.8, 0.3)), order=((1, 0),) * 3)
-    assert arithmetic(derive(asked, HomoMoralis(0)).text)[0] == "After A: B 9 | A 6 -> B"
+    """The first moves may be listed in one order and the replies in the other."""
+    asked = replace(scene(DILEMMA, (EVEN, 0.8, 0.3)), order=((0, 1), (1, 0), (1, 0)))
+    lines = arithmetic(derive(asked, HomoMoralis(0)).text)
+    assert lines == ["After A: B 9 | A 6 -> B", "After B: B 3 | A 1 -> B", "First: A 2x1+8x6=50 | B 7x3+3x9=48 -> A"]
+    asked = replace(asked, order=((1, 0), (0, 1), (0, 1)))
+    lines = arithmetic(derive(asked, HomoMoralis(0)).text)
+    assert lines == ["After B: A 1 | B 3 -> B", "After A: A 6 | B 9 -> B", "First: B 3x9+7x3=48 | A 8x6+2x1=50 -> A"]

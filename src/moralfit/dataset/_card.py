@@ -86,7 +86,8 @@ Decisions by optimal action and by the region of T + S against 2R.
 
 - `prompt` and `completion`: messages
 - `game`, payoffs `T`, `R`, `P`, `S`, `region`, `frame`
-- `ask`: `plan` (the whole conditional plan) or `decision` (one decision); `decisions`: the names of those asked about
+- `ask`: `plan` (the whole conditional plan) or `decision` (one decision)
+- `decisions`: the names of those asked about, in the order of the question
 - `belief`: for each decision of the game, the believed shares of its actions; null if the prompt states none
 - `labels` and `listed`: for each asked decision, labels in the tree's action order and in the prompt's order
 - `optimum`: for each asked decision, the tree's action; `utilities`: for each asked decision and action, the highest utility in

@@ -113,7 +113,7 @@ class Sampler:
                 derivation = derive(scene, self.preference)
             except WordsError:
                 continue
-            if derivation.actions == wanted:
+            if scene.in_tree_order(derivation.actions) == wanted:
                 prompt = render_prompt(scene)
                 solution = check_sample(scene, self.preference, derivation.belief, prompt, derivation.text)
                 return Sample(number, split, seed, scene, prompt, derivation.text, derivation.actions, solution)
@@ -164,7 +164,8 @@ class Sampler:
             game = make_game(name, *sample_payoffs(rng, self.grid, where))
             belief = self.belief(rng, len(game.information_sets))
             try:
-                answer = derive(sample_scene(rng, game, frames(False), belief, decision), self.preference).actions
+                scene = sample_scene(rng, game, frames(False), belief, decision)
+                answer = scene.in_tree_order(derive(scene, self.preference).actions)
             except WordsError:
                 continue
             tried.setdefault(answer, {}).setdefault(where, []).append(belief)

@@ -18,6 +18,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer
 
 from moralfit.errors import MoralfitError, TrainingError
@@ -105,6 +106,25 @@ def _check_names(section: str, given: Iterable[str], config: Any, taken: Mapping
             raise TrainingError(f"{section}.{name}: {config.__name__} of this version has no such option{hint}")
 
 
+class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
+    """Groups rows of similar length in an order that depends on seed and epoch alone.
+
+    The stock sampler draws from torch's global generator, which stands elsewhere when a training resumes inside an epoch.
+    """
+
+    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
+        super().__init__(batch_size, lengths=lengths)
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        rows: Iterator[int] = super().__iter__()
+        return rows
+
+
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     """SFTTrainer that computes logits from the first supervised column on, since prompts carry no loss.
 
@@ -147,6 +167,13 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
                 "or set model.dtype=float32, and pass --overwrite to start anew. The last checkpoint is untouched"
             )
         return loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return _EpochSampler(size, [len(ids) for ids in rows["input_ids"]], self.args.seed)
 
     def _autocast(self, device: str) -> AbstractContextManager[Any]:
         """bf16 weights on a CPU: the adapter's fp32 weights enter the products as bf16 too, which the cores are fast at."""

@@ -30,7 +30,8 @@ from moralfit.words._scene import Scene
 _TERM = rf"(?:(?:[2-9]|[1-9]\d+)x)?{NUMBER}"
 _EQUATION = rf"{_TERM}(?:\+{_TERM})*={NUMBER}|{NUMBER}"
 _LEAD = re.compile(
-    r"(?P<own>Only my own payoff counts\.)|(?P<all>If all act as I do, the sum for both counts\.)"
+    r"(?P<own>Only my own payoff counts\.)(?P<like> Others are like me\.)?"
+    r"|(?P<all>If all act as I do, the sum for both counts\.)"
     r"|Own payoff counts (?P<w>[1-9]\d*), the sum for both if all act as I do counts (?P<a>[1-9]\d*)\."
     r"(?: Others act as I do: (?P<others>[^.]+)\.)?"
 )
@@ -123,11 +124,11 @@ class _Checker:
         scene = self.scene
         if self.payoffs != {scene.path(outcome): outcome.payoffs for outcome in scene.game.outcomes}:
             self.fail("the prompt's table does not state the game's payoffs", self.prompt)
-        steps = tuple(step_name(scene, d) for d in range(len(scene.labels)))
+        steps = tuple(step_name(scene, d) for d in scene.sequence)
         said = read_belief(self.prompt, steps)
         if (said is None) != (scene.belief is None) or scene.belief not in (None, self.solution.belief):
             self.fail("the prompt and the scene do not state the same belief", self.prompt)
-        meant = [{label: part for label, part in shares.items() if part} for shares in self.often]
+        meant = [{label: part for label, part in self.often[d].items() if part} for d in scene.sequence]
         if said is not None and [{label: share * self.whole for label, share in shares.items()} for shares in said] != meant:
             self.fail("the prompt does not state the belief that the optimum is for", self.prompt)
         if self.prompt != render_prompt(scene):
@@ -142,8 +143,11 @@ class _Checker:
             self.fail("the first line does not say how much the own payoff and the sum for both count", line)
         # Where both count, the answer rests on what others do: stated in the prompt, or the agent's own plan.
         assumed = self.mixed and self.scene.belief is None
-        if (lead["others"].split(", ") if lead["others"] else None) != (self.optimum if assumed else None):
+        others = [self.optimum[d] for d in self.scene.sequence] if assumed else None
+        if (lead["others"].split(", ") if lead["others"] else None) != others:
             self.fail("the first line does not say what others are assumed to do: what the optimal plan does", line)
+        if bool(lead["like"]) != (not self.a and self.scene.belief is None and 0 in self.scene.asked):
+            self.fail("the first line says that others are like me where that does not matter, or does not say it", line)
         if assumed and any(shares[label] != self.whole for shares, label in zip(self.often, self.optimum, strict=True)):
             self.fail("the belief is not that others act alike", line)
 

@@ -15,7 +15,7 @@ _MOVES = ("picks", "chooses", "takes")
 _TABLES = ("{path}: {a}, {b}", "{path} gives {a} and {b}", "{path} = {a} / {b}")
 _JOINS = (" then ", "-", "/")
 _HEADS = ("Payoffs in {unit} ({first}, {second}):", "{Unit} for {first}, {second}:", "In {unit}, {first} then {second}:")
-_EITHER = ("You may be in either role.", "Each role is equally likely for you.", "You get one of the roles by lot.")
+_EITHER = ("Either role is equally likely.", "Each role is equally likely for you.", "You get one of the roles by lot.")
 _MOST_DECIMALS = 6
 _ASKED = ("Say what you do", "What do you do", "Give your choice")
 
@@ -63,18 +63,18 @@ def _rules(scene: Scene) -> str:
     verb = _MOVES[scene.phrasing[0]]
     same = _same_everywhere(scene)
     sentences = [scene.setting]
-    for decision, information in enumerate(scene.game.information_sets):
-        role = scene.roles[information.roles[0]]
+    for place, decision in enumerate(scene.sequence):
+        role = scene.roles[scene.game.information_sets[decision].roles[0]]
         options = " or ".join(_listed(scene, decision))
         history = scene.histories[decision]
         if not history:
             sentences.append(f"{role} {verb} {options}.")
-        elif same and decision == 1:
+        elif same and place == 1:
             sentences.append(f"{role} sees it and {verb} {options}.")
         elif not same:
             sentences.append(f"After {', '.join(history)}, {role} {verb} {options}.")
-    ends = [scene.path(o)[0] for o in scene.game.outcomes if len(o.moves) == 1]
-    sentences += [f"{label} ends it." for label in ends]
+    ends = {scene.path(o)[0] for o in scene.game.outcomes if len(o.moves) == 1}
+    sentences += [f"{label} ends it." for label in _listed(scene, 0) if label in ends]
     return " ".join(sentences)
 
 
@@ -118,7 +118,7 @@ def expected_play(scene: Scene, decision: int) -> str:
 def _belief(scene: Scene) -> str:
     if scene.belief is None:
         return ""
-    parts = [f"{step_name(scene, d)} {expected_play(scene, d)}" for d in range(len(scene.labels))]
+    parts = [f"{step_name(scene, d)}: {expected_play(scene, d)}" for d in scene.sequence]
     return f"You expect of others: {'; '.join(parts)}."
 
 

@@ -46,12 +46,12 @@ def read_belief(prompt: str, steps: tuple[str, ...]) -> tuple[dict[str, Fraction
     if sentence is None:
         return None
     said = sentence[1].split("; ")
-    if len(said) != len(steps) or any(not part.startswith(f"{step} ") for part, step in zip(said, steps, strict=True)):
+    if len(said) != len(steps) or any(not part.startswith(f"{step}: ") for part, step in zip(said, steps, strict=True)):
         raise WordsError(f"the prompt should say what to expect of others at {steps}: {sentence[0]!r}")
     belief = []
     for part, step in zip(said, steps, strict=True):
         shares: dict[str, Fraction] = {}
-        for words in part[len(step) + 1 :].split(", "):
+        for words in part[len(step) + 2 :].split(", "):
             share = _SHARE.fullmatch(words)
             assert share is not None
             label = share["of"] or share["half"] or share["all"]

@@ -26,7 +26,7 @@ from moralfit.words._prompt import number, path_name, step_name
 from moralfit.words._scene import Scene
 
 #: (multiplicity, payoff): the term of a sum.
-Term = tuple[int, Fraction]
+Term = tuple[int, int | Fraction]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class _Option:
     own: tuple[Term, ...]
     both: tuple[Term, ...]
     both_times: int
-    slip: Fraction | None = None
+    slip: int | Fraction | None = None
 
-    def value(self, w: int, a: int) -> Fraction:
+    def value(self, w: int, a: int) -> int | Fraction:
         return w * _total(self.own) + a * self.both_times * _total(self.both)
 
 
@@ -53,8 +53,8 @@ class Derivation:
     belief: Strategy
 
 
-def _total(terms: Iterable[Term]) -> Fraction:
-    return sum((times * payoff for times, payoff in terms), Fraction(0))
+def _total(terms: Iterable[Term]) -> int | Fraction:
+    return sum([times * payoff for times, payoff in terms])
 
 
 def _merge(terms: Iterable[Term]) -> tuple[Term, ...]:
@@ -93,14 +93,15 @@ class _Deriver:
         self.scene, self.kappa = scene, kappa
         self.a, self.w = kappa.numerator, kappa.denominator - kappa.numerator
         self.ends = {
-            tuple(move.action for move in outcome.moves): tuple(Fraction(p) for p in outcome.payoffs)
+            tuple([move.action for move in outcome.moves]): outcome.payoffs
             for outcome in scene.game.outcomes
         }
         #: The second mover's information set after each first action that does not end the game.
         self.replies: dict[int, int] = {}
-        for outcome in scene.game.outcomes:
-            if len(outcome.moves) == 2:
-                self.replies[outcome.moves[0].action] = outcome.moves[1].information
+        answered = {o.moves[0].action: o.moves[1].information for o in scene.game.outcomes if len(o.moves) == 2}
+        for first in self._listed(0):
+            if first in answered:
+                self.replies[first] = answered[first]
         belief: Strategy | None = scene.belief
         self.assumed: Plan | None = None
         if belief is None and kappa == 1:
@@ -113,7 +114,7 @@ class _Deriver:
             belief = scene.game.strategy(self.assumed)
         self.belief = belief
         relevant = belief if 0 < kappa < 1 else belief[1:]
-        self.q = 1 if kappa == 1 else lcm(*(Fraction(p).denominator for d in relevant for p in d))
+        self.q = 1 if kappa == 1 else lcm(*(p.denominator for d in relevant for p in d))
         self.lines: list[str] = []
 
     def derive(self) -> Derivation:
@@ -121,14 +122,16 @@ class _Deriver:
         scene = self.scene
         wanted = scene.asked
         plan = self._mixed() if 0 < self.kappa < 1 else self._pure(wanted)
-        lead = {
-            True: "Only my own payoff counts.",
-            False: f"Own payoff counts {self.w}, the sum for both if all act as I do counts {self.a}.",
-        }[self.kappa == 0]
-        if self.kappa == 1:
+        if self.kappa == 0:
+            lead = "Only my own payoff counts."
+        elif self.kappa == 1:
             lead = "If all act as I do, the sum for both counts."
-        if self.assumed is not None and 0 < self.kappa < 1:
-            lead += f" Others act as I do: {', '.join(scene.label(d, act) for d, act in enumerate(self.assumed))}."
+        else:
+            lead = f"Own payoff counts {self.w}, the sum for both if all act as I do counts {self.a}."
+        if self.assumed is not None and self.kappa:
+            lead += f" Others act as I do: {', '.join(scene.label(d, self.assumed[d]) for d in scene.sequence)}."
+        elif self.assumed is not None and 0 in wanted:
+            lead += " Others are like me."
         answer = ", ".join(scene.label(d, plan[d]) for d in wanted)
         return Derivation("\n".join([lead, *self.lines, f"Answer: {answer}"]), tuple(plan[d] for d in wanted), self.belief)
 
@@ -137,7 +140,7 @@ class _Deriver:
         own = self.kappa == 0
         plan: dict[int, str] = {}
         best: dict[int, int] = {}
-        slips: dict[int, Fraction] = {}
+        slips: dict[int, int | Fraction] = {}
         for first, decision in self.replies.items():
             if decision in wanted or (0 in wanted and not (own and self.scene.belief is not None)):
                 options = []
@@ -146,7 +149,7 @@ class _Deriver:
                     options.append(self._option(decision, action, payoffs[1:] if own else (), () if own else payoffs))
                 best[first] = self._choose(decision, options, f"{_capital(step_name(self.scene, decision))}:")
                 plan[decision] = self.scene.game.information_sets[decision].actions[best[first]]
-                slips[first] = min(sum(self.ends[first, action], Fraction(0)) for action in self._listed(decision))
+                slips[first] = min(sum(self.ends[first, action]) for action in self._listed(decision))
         if 0 in wanted:
             options = []
             for first in self._listed(0):
@@ -157,7 +160,7 @@ class _Deriver:
         return plan
 
     def _option(
-        self, decision: int, action: int, own: Sequence[Fraction], both: Sequence[Fraction], own_times: int = 1
+        self, decision: int, action: int, own: Sequence[int | Fraction], both: Sequence[int | Fraction], own_times: int = 1
     ) -> _Option:
         label = self.scene.labels[decision][action]
         # Quoting the row of the table, rather than the reply alone, is what a small model needs to find the right numbers.
@@ -173,23 +176,23 @@ class _Deriver:
         if self.scene.belief is None:
             weights = [int(action == best[first]) * self.q for action in range(len(self.scene.labels[decision]))]
         else:
-            weights = [int(self.q * Fraction(p)) for p in self.belief[decision]]
+            weights = [int(self.q * p) for p in self.belief[decision]]
         own = _merge((weights[action], self.ends[first, action][0]) for action in self._listed(decision))
         follows = [action for action, weight in enumerate(weights) if weight]
         leads = f"{label} then {self.scene.labels[decision][follows[0]]}" if len(follows) == 1 else label
         return _Option(label, leads, own, (), self.q)
 
-    def _first_both(self, first: int, best: dict[int, int], slips: dict[int, Fraction]) -> _Option:
+    def _first_both(self, first: int, best: dict[int, int], slips: dict[int, int | Fraction]) -> _Option:
         """kappa = 1: the sum at the end of the path that everyone then takes; already written if a second move was judged."""
         label = self.scene.labels[0][first]
         if first not in self.replies:
             return _Option(label, label, (), tuple((1, p) for p in self.ends[first,]), 1)
-        total = sum(self.ends[first, best[first]], Fraction(0))
+        total = sum(self.ends[first, best[first]])
         return _Option(label, label, (), ((1, total),), 1, slips[first])
 
     def _mixed(self) -> dict[int, str]:
         """0 < kappa < 1: replies on the agent's own path count for itself and for all, the others for itself alone."""
-        reach = [int(self.q * Fraction(p)) for p in self.belief[0]]
+        reach = [int(self.q * p) for p in self.belief[0]]
         on_path: dict[int, int] = {}
         off_path: dict[int, int] = {}
         for first, decision in self.replies.items():
@@ -217,7 +220,7 @@ class _Deriver:
                 decision = self.replies[first]
                 shares = self.belief[decision]
                 own += [
-                    (int(self.q * Fraction(shares[action])), self.ends[first, action][0]) for action in self._listed(decision)
+                    (int(self.q * shares[action]), self.ends[first, action][0]) for action in self._listed(decision)
                 ]
                 both = tuple((1, p) for p in self.ends[first, on_path[first]])
                 leads = f"{label} then {self.scene.labels[decision][on_path[first]]}"

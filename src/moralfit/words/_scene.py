@@ -40,10 +40,27 @@ class Scene:
     belief: Strategy | None
     decision: int | None
 
+    @cached_property
+    def sequence(self) -> tuple[int, ...]:
+        """All information sets in the order in which the text names them: as their histories are listed in the prompt's table.
+
+        The tree's own order must not show: it begins with cooperation, so the first reply named would give the answer away.
+        """
+        places: dict[int, tuple[int, ...]] = {}
+        for outcome in self.game.outcomes:
+            way = [self.order[move.information].index(move.action) for move in outcome.moves]
+            for depth, move in enumerate(outcome.moves):
+                places[move.information] = tuple(way[:depth])
+        return tuple(sorted(places, key=lambda decision: (len(places[decision]), places[decision])))
+
     @property
     def asked(self) -> tuple[int, ...]:
         """Information sets that the answer line speaks of, in its order."""
-        return tuple(range(len(self.labels))) if self.decision is None else (self.decision,)
+        return self.sequence if self.decision is None else (self.decision,)
+
+    def in_tree_order(self, actions: Sequence[str]) -> tuple[str, ...]:
+        """Actions given in the order of :attr:`asked`, in the order of the game's information sets."""
+        return tuple(action for _, action in sorted(zip(self.asked, actions, strict=True)))
 
     @cached_property
     def histories(self) -> tuple[tuple[str, ...], ...]:

@@ -1,0 +1,203 @@
+"""Agents: the same answers in a batch as one by one, and probabilities as a plain computation gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from tiny_model import VALUES
+
+from moralfit.agents import Agent, LanguageAgent, RandomAgent, _answered, _left_padded, _positions
+from moralfit.evaluate import items
+from moralfit.models import Base, Messages, chat_ids, load_base
+from moralfit.recipe import ModelSection, parse_recipe
+from moralfit.words import Scene, parse_reply
+
+Asked = Sequence[tuple[Scene, Messages]]
+
+
+@pytest.fixture(scope="module")
+def base(tiny: Path) -> Base:
+    torch.set_num_threads(1)
+    return load_base(ModelSection(base=str(tiny), device="cpu", dtype="float32"))
+
+
+@pytest.fixture(scope="module")
+def asked() -> Asked:
+    recipe = parse_recipe({**VALUES, "evaluation": {"prompts": 12}, "data": {"plan_share": 0.5}}, "test")
+    found = [(item.scene, item.messages) for item in items(recipe, "payoffs")]
+    assert {len(scene.asked) for scene, _ in found} == {1, 2, 3}
+    assert len({len(messages[-1]["content"]) for _, messages in found}) > 6, "mixed lengths"
+    return found
+
+
+def agent(base: Base, **options: Any) -> LanguageAgent:
+    return LanguageAgent("base", "base", "base", base, **{"max_new_tokens": 12, "batch_size": 5, **options})
+
+
+def replies(player: Agent, asked: Asked) -> list[str]:
+    found = dict(player.replies(asked, [str(n) for n in range(len(asked))]))
+    return [found[n] for n in range(len(asked))]
+
+
+def naive_reply(base: Base, messages: Messages, most: int) -> str:
+    """Greedy, one token at a time, without cache, batch or padding."""
+    ids = chat_ids(base.tokenizer, messages)
+    start = len(ids)
+    for _ in range(most):
+        with torch.no_grad():
+            following = int(base.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+        ids.append(following)
+        if following == base.tokenizer.eos_token_id:
+            break
+    return str(base.tokenizer.decode(ids[start:], skip_special_tokens=True)).strip()
+
+
+def test_replies_are_greedy_whatever_the_batch(base: Base, asked: Asked) -> None:
+    one_by_one = [naive_reply(base, messages, 12) for _, messages in asked]
+    assert len(set(one_by_one)) > 3, "the tiny model must react to its prompt"
+    assert replies(agent(base, batch_size=1), asked) == one_by_one
+    assert replies(agent(base, batch_size=5), asked) == one_by_one
+    assert replies(agent(base, batch_size=100), asked) == one_by_one
+
+
+def test_order_of_the_prompts_does_not_matter(base: Base, asked: Asked) -> None:
+    order = list(range(len(asked)))
+    Random(1).shuffle(order)
+    straight, shuffled = replies(agent(base), asked), replies(agent(base), [asked[n] for n in order])
+    assert shuffled == [straight[n] for n in order]
+
+
+def test_left_padding_keeps_positions() -> None:
+    ids, mask = _left_padded([[7, 8, 9], [5]], 0, "cpu")
+    assert ids.tolist() == [[7, 8, 9], [0, 0, 5]]
+    assert mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+    assert _positions(mask).tolist() == [[0, 1, 2], [0, 0, 0]]
+
+
+def test_generation_gets_the_positions_of_unpadded_rows(base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    rotary = base.model.model.rotary_emb
+    hook = rotary.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs.get("position_ids", args[-1])), with_kwargs=True
+    )
+    replies(agent(base, batch_size=2, max_new_tokens=3), asked[:2])
+    hook.remove()
+    lengths = sorted((len(chat_ids(base.tokenizer, messages)) for _, messages in asked[:2]), reverse=True)
+    assert [position[-1].item() for position in seen[0]] == [length - 1 for length in lengths]
+    assert [position[-1].item() for position in seen[1]] == lengths
+
+
+def test_preamble_is_put_before_the_prompt(base: Base, asked: Asked) -> None:
+    told = [(scene, [{"role": "user", "content": f"Be good.\n\n{messages[-1]['content']}"}]) for scene, messages in asked]
+    assert replies(agent(base, preamble="Be good."), asked) == replies(agent(base), told)
+
+
+def encode(base: Base, text: str) -> list[int]:
+    ids: list[int] = base.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+class TestProbabilities:
+    def naive(self, base: Base, scene: Scene, messages: Messages, given: Sequence[str]) -> list[list[float]]:
+        """One sequence at a time: the options' probabilities after `Answer:` and the answers before."""
+        ids = chat_ids(base.tokenizer, messages) + encode(base, "Answer:")
+        found = []
+        for number, decision in enumerate(scene.asked):
+            options = [encode(base, f" {label}") for label in scene.labels[decision]]
+            shared = 0
+            while options[0][shared] == options[1][shared]:
+                shared += 1
+            with torch.no_grad():
+                logits = base.model(input_ids=torch.tensor([ids + options[0][:shared]])).logits[0, -1]
+            weights = [torch.softmax(logits, 0)[option[shared]].item() for option in options]
+            found.append([weight / sum(weights) for weight in weights])
+            chosen = given[number] if given else scene.game.information_sets[decision].actions[scene.order[decision][0]]
+            ids = ids + encode(base, f" {scene.label(decision, chosen)}") + encode(base, ",")
+        return found
+
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_equal_a_plain_computation(self, answered: bool, base: Base, asked: Asked) -> None:
+        rng = Random(2)
+        given = [
+            tuple(rng.choice(scene.game.information_sets[d].actions) for d in scene.asked) if answered else ()
+            for scene, _ in asked
+        ]
+        found = dict(agent(base).probabilities(asked, given))
+        for n, (scene, messages) in enumerate(asked):
+            expected = self.naive(base, scene, messages, given[n])
+            assert len(found[n]) == len(scene.asked)
+            for mine, plain in zip(found[n], expected, strict=True):
+                assert mine == pytest.approx(plain, abs=1e-4)
+        assert len({round(p[0][0], 3) for p in found.values()}) > 6
+
+    def test_label_that_begins_another(self, base: Base, asked: Asked) -> None:
+        from dataclasses import replace
+
+        scene, messages = next((s, m) for s, m in asked if len(s.asked) == 1)
+        decision = scene.asked[0]
+        labels = tuple(("up", "up high") if d == decision else pair for d, pair in enumerate(scene.labels))
+        scene = replace(scene, labels=labels)
+        ((_, [[short, long]]),) = agent(base).probabilities([(scene, messages)], [()])
+        up, high = encode(base, " up"), encode(base, " up high")
+        assert high[: len(up)] == up
+        with torch.no_grad():
+            ids = chat_ids(base.tokenizer, messages) + encode(base, "Answer:") + up
+            following = torch.softmax(base.model(input_ids=torch.tensor([ids])).logits[0, -1], 0)
+        end, more = following[base.tokenizer.eos_token_id].item(), following[high[len(up)]].item()
+        assert [short, long] == pytest.approx([end / (end + more), more / (end + more)], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "stops"),
+    [
+        ("So 3 > 2.\nAnswer: A", False),
+        ("So 3 > 2.\nAnswer: A\n", True),
+        ("So 3 > 2.\nAnswer:\n", False),
+        ("So 3 > 2.\nAnswer:\nA, B\n", True),
+        ("Answer: A\n", True),
+        ("The last word. Answer: A\n", False),
+        ("Answer: A\nWait.\nAnswer: ", False),
+        ("x " * 60 + "\nAnswer: A\n", True),
+        ("x " * 60, False),
+    ],
+)
+def test_stops_after_a_finished_answer_line(text: str, stops: bool, base: Base) -> None:
+    ids = base.tokenizer(f"{text}", add_special_tokens=False)["input_ids"]
+    assert _answered(base.tokenizer, 2)(torch.tensor([[1, 1, *ids]]), None).tolist() == [stops]
+
+
+def test_generation_ends_with_the_answer_line(base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = base.tokenizer("So be it.\nAnswer: A\nAnd then more and more", add_special_tokens=False)["input_ids"]
+    start = len(chat_ids(base.tokenizer, asked[0][1]))
+
+    def scripted(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        # The next token of the script, whatever the model says.
+        place = int(kwargs["position_ids"][0, -1]) + 1 - start
+        output.logits[:, -1] = 0
+        output.logits[:, -1, script[place]] = 1e4
+        return output
+
+    hook = base.model.register_forward_hook(scripted, with_kwargs=True)
+    found = replies(agent(base, max_new_tokens=len(script)), asked[:1])
+    hook.remove()
+    assert found == ["So be it.\nAnswer: A"]
+
+
+def test_random_agent_is_near_chance(asked: Asked) -> None:
+    many = [asked[n % len(asked)] for n in range(1200)]
+    first = total = 0
+    for (scene, _), reply in zip(many, replies(RandomAgent(), many), strict=True):
+        parsed = parse_reply(scene, reply)
+        assert parsed.status == "answered"
+        for decision, action in zip(scene.asked, parsed.actions, strict=True):
+            total += 1
+            first += action == scene.game.information_sets[decision].actions[0]
+    assert abs(first / total - 0.5) < 4 * (0.25 / total) ** 0.5
+    assert replies(RandomAgent(), many) == replies(RandomAgent(), many)
+    shares = dict(RandomAgent().probabilities(asked, [()] * len(asked)))
+    assert shares[0][0] == [0.5, 0.5]
