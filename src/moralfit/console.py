@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,28 +36,30 @@ def run_cli(app: Callable[[], Any]) -> None:
         raise
 
 
+def make_console() -> Console:
+    """The console of a command: the terminal's width, or room for the widest table where output goes to a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=110)
+
+
 def quiet_libraries() -> None:
     """Progress bars and advice of the libraries below would drown ours. Must run before they are imported."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    for name in ("bitsandbytes", "transformers", "trl", "accelerate"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def silence_progress_bars() -> None:
     """The bars that only a call turns off."""
-    import logging
-    import warnings
-
     import datasets
     import transformers
 
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    for name in ("bitsandbytes", "transformers", "trl", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -163,7 +163,8 @@ def test_questions_name_the_steps_or_the_role_and_what_it_saw(frame: Frame) -> N
             assert end == "End with: Answer: " + ", ".join(f"choice {n}" for n in range(1, len(steps) + 1))
         else:
             role, other = scene.roles if scene.decision == 0 else scene.roles[::-1]
-            assert question.startswith(f"You are {role} and move first." if scene.decision == 0 else f"You are {role}.")
+            assert question.startswith(f"You are {role}.")
+            assert re.search(rf" {step_name(scene, scene.decision)}[.?]$", question)
             past = ("picked", "chose", "took")[scene.phrasing[0]]
             seen = re.findall(rf"\. ([^.]+) {past} (\w+)\.", question)
             assert seen == [(other, label) for label in scene.histories[scene.decision]]
@@ -245,13 +246,13 @@ def test_a_whole_prompt_word_for_word(listed: tuple[int, int], lines: list[str])
     first = replace(scene, decision=0)
     assert render_prompt(first).split("\n") == [
         *lines[:-2],
-        "You are One and move first. Say what you do.",
+        "You are One. Say what you do first.",
         "End with: Answer: choice",
     ]
     second = replace(scene, decision=2)
     assert render_prompt(second).split("\n") == [
         *lines[:-2],
-        "You are Two. One picked B. Say what you do.",
+        "You are Two. One picked B. Say what you do after B.",
         "End with: Answer: choice",
     ]
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from moralfit.console import bar, run_cli, silence_progress_bars
+from moralfit.console import bar, make_console, run_cli, silence_progress_bars
 from moralfit.dataset import build_dataset, sizes
 from moralfit.dataset._shortcuts import DESCRIPTIONS
 from moralfit.recipe import load_recipe
@@ -27,7 +26,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Folder to write; datasets/NAME-PREFERENCE by default.")] = None,
 ) -> None:
     """Build or preview the data set of a recipe."""
-    console = Console()
+    console = make_console()
     resolved = load_recipe(recipe, overrides or [])
     if show is not None:
         silence_progress_bars()

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from moralfit.console import run_cli, silence_progress_bars
+from moralfit.console import make_console, run_cli, silence_progress_bars
 
 app = typer.Typer(add_completion=False)
 
@@ -26,7 +25,7 @@ def main(
     from moralfit.evaluate import by_decision, find_adapter, overview
     from moralfit.evaluate._run import evaluate_and_report
 
-    console = Console()
+    console = make_console()
     found = [find_adapter(place) for place in places]
     if out is None:
         first = places[0].resolve()

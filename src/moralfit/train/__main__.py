@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from moralfit.console import run_cli, silence_progress_bars
+from moralfit.console import make_console, run_cli, silence_progress_bars
 from moralfit.recipe import load_recipe
 
 app = typer.Typer(add_completion=False)
@@ -25,7 +24,7 @@ def main(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in the same folder first.")] = False,
 ) -> None:
     """Train, evaluate and report. Run the same command again to continue an interrupted run."""
-    console = Console()
+    console = make_console()
     resolved = load_recipe(recipe, overrides or [])
     if validate:
         console.print(resolved.as_yaml(), markup=False, highlight=False)

@@ -133,7 +133,8 @@ def _question(scene: Scene) -> str:
     role = scene.roles[information.roles[0]]
     verb = _PAST[scene.phrasing[0]]
     seen = "".join(f" {scene.roles[role]} {verb} {label}." for role, label in _moves_before(scene, scene.decision))
-    return f"You are {role}{'' if seen else ' and move first'}.{seen} {asked}{mark}\nEnd with: Answer: choice"
+    # The step is named as in questions about a plan, which tells a small model how much of the derivation is wanted.
+    return f"You are {role}.{seen} {asked} {step_name(scene, scene.decision)}{mark}\nEnd with: Answer: choice"
 
 
 def _moves_before(scene: Scene, decision: int) -> list[tuple[int, str]]:

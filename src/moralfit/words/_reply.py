@@ -92,10 +92,7 @@ class _Deriver:
         kappa = Fraction(preference.kappa)
         self.scene, self.kappa = scene, kappa
         self.a, self.w = kappa.numerator, kappa.denominator - kappa.numerator
-        self.ends = {
-            tuple([move.action for move in outcome.moves]): outcome.payoffs
-            for outcome in scene.game.outcomes
-        }
+        self.ends = {tuple([move.action for move in outcome.moves]): outcome.payoffs for outcome in scene.game.outcomes}
         #: The second mover's information set after each first action that does not end the game.
         self.replies: dict[int, int] = {}
         answered = {o.moves[0].action: o.moves[1].information for o in scene.game.outcomes if len(o.moves) == 2}
@@ -219,9 +216,7 @@ class _Deriver:
             if first in self.replies:
                 decision = self.replies[first]
                 shares = self.belief[decision]
-                own += [
-                    (int(self.q * shares[action]), self.ends[first, action][0]) for action in self._listed(decision)
-                ]
+                own += [(int(self.q * shares[action]), self.ends[first, action][0]) for action in self._listed(decision)]
                 both = tuple((1, p) for p in self.ends[first, on_path[first]])
                 leads = f"{label} then {self.scene.labels[decision][on_path[first]]}"
             else:
