@@ -49,8 +49,10 @@ def arithmetic(text: str) -> list[str]:
         step, _, compared = line.partition(": ")
         # Which decision, supposing which own start, after a slip or not.
         case = re.sub(r",? ?(in|over) \d+ games|, both roles", "", step)
-        compared, _, chosen = compared.rpartition(" Larger: ")
-        compared, _, slips = compared.partition(" Equal; ")
+        compared, larger, chosen = compared.rpartition(" Larger: ")
+        if not larger:
+            compared, _, chosen = chosen.rpartition(" Equal; larger after a slip: ")
+        compared, _, slips = compared.partition(" Slips leave ")
         # Lines about second moves quote rows of the table, whose last label is the option.
         options = re.split(r"(?:^|, )(\w+)(?:(?: then |-|/)(\w+))? gives ", compared.rstrip("."))[1:]
         sums = [
@@ -147,7 +149,7 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         1,
         scene(DILEMMA),
         "If all act as I do, the sum for both counts.",
-        ["After A: A 6+6=12 | B 1+9=10 -> A", "After B: A 9+1=10 | B 3+3=6 -> A", "First: A 12 | B 10 -> A"],
+        ["After A: A 6+6=12 | B 1+9=10 -> A", "After B: A 9+1=10 | B 3+3=6 -> A", "First: A 12 | B 10 | slip 10 6 -> A"],
         "A, A, A",
     ),
     (
@@ -297,7 +299,7 @@ def test_a_whole_reply_follows_the_table_word_for_word() -> None:
         "If all act as I do, the sum for both counts.",
         "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10, so A.",
         "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12, so A.",
-        "First: B gives 10, A gives 12. Larger: 12, so A.",
+        "First: B gives 10, A gives 12. Slips leave 6 after B, 10 after A. Larger: 12, so A.",
         "Answer: A, A, A",
     ]
 

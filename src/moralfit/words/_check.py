@@ -38,12 +38,12 @@ _LEAD = re.compile(
 _LINE = re.compile(
     rf"(?:First(?P<both>, both roles)?(?:, (?P<games>in|over) (?P<q>\d+) games)?"
     rf"|After (?P<history>[^:,]+?)(?P<slip> by a slip)?(?:, if I (?P<off>do not )?start (?P<start>[^:,]+))?)"
-    rf": (?P<options>.+?)\.(?: Equal; a slip leaves (?P<slips>after [^.]+ {NUMBER})\.)?"
-    rf" Larger: (?P<value>{NUMBER}), so (?P<label>[^.]+)\."
+    rf": (?P<options>.+?)\.(?: Slips leave (?P<slips>{NUMBER} after [^.,]+(?:, {NUMBER} after [^.,]+)*)\.)?"
+    rf" (?:Larger|(?P<equal>Equal; larger after a slip)): (?P<value>{NUMBER}), so (?P<label>[^.]+)\."
 )
 _OPTION = re.compile(r"(?:^|, )(?P<row>(?P<label>[^,=]+?)(?: then (?P<reply>[^,=]+?))?) gives ")
 _WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})")
-_SLIP = re.compile(rf"after (?P<label>[^,]+) (?P<left>{NUMBER})")
+_SLIP = re.compile(rf"(?P<left>{NUMBER}) after (?P<label>[^,]+)")
 
 #: Payoffs with how often they count.
 _Terms: TypeAlias = list[tuple[int, Any]]
@@ -182,10 +182,15 @@ class _Checker:
                 self.fail(f"what {label} gives is not an equation", line)
             values[label] = self._worth(worth, history, case, label, line)
         self._utilities(decision, history, case, values, line)
-        if said["slips"]:
-            if decision or len(set(values.values())) > 1:
+        # Slips are told where everyone's play alone counts and every first move is answered.
+        told = not decision and not self.w and set(self.replies) == set(listed)
+        if bool(said["slips"]) != told:
+            self.fail("a slip is spoken of where none is needed, or the other way round", line)
+        slips = self._slips(said["slips"], line) if told else values
+        if said["equal"]:
+            if not told or len(set(values.values())) > 1:
                 self.fail("options called equal are not", line)
-            values = self._slips(said["slips"], line)
+            values = slips
         best = max(values.values())
         if [label for label, worth in values.items() if worth == best] != [said["label"]] or value(said["value"]) != best:
             self.fail("the option named as larger is not", line)

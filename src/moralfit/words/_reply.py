@@ -248,21 +248,22 @@ class _Deriver:
         Raises:
             WordsError: They are equal and a slip does not separate them: no unique answer can be derived.
         """
-        a = self.a
-        values = [option.value(self.w, a) for option in options]
-        texts = [f"{option.leads_to} gives {self._worth(option)}" for option in options]
-        line = f"{lead} {', '.join(texts)}."
-        if values.count(max(values)) > 1:
-            slips = [option.slip for option in options]
-            if self.kappa < 1 or any(slip is None for slip in slips) or len(set(slips)) < len(slips):
-                raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
-            values = [slip for slip in slips if slip is not None]
-            after = ", ".join(f"after {option.label} {number(option.slip)}" for option in options)
-            line += f" Equal; a slip leaves {after}."
-        winner = values.index(max(values))
-        line += f" Larger: {number(max(values))}, so {options[winner].label}."
-        self.lines.append(line)
-        return self.scene.labels[decision].index(options[winner].label)
+        values = [option.value(self.w, self.a) for option in options]
+        line = f"{lead} {', '.join(f'{option.leads_to} gives {self._worth(option)}' for option in options)}."
+        slips = [option.slip for option in options if option.slip is not None]
+        if len(slips) == len(options):
+            # Said even where nothing hangs on it: a small model does not notice by itself when it has to be said.
+            line += f" Slips leave {', '.join(f'{number(o.slip)} after {o.label}' for o in options)}."
+        if values.count(max(values)) == 1:
+            line += f" Larger: {number(max(values))}"
+        elif len(slips) == len(options) == len(set(slips)):
+            values = slips
+            line += f" Equal; larger after a slip: {number(max(values))}"
+        else:
+            raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
+        winner = options[values.index(max(values))].label
+        self.lines.append(f"{line}, so {winner}.")
+        return self.scene.labels[decision].index(winner)
 
     def _worth(self, option: _Option) -> str:
         """The value of an option as its reader can recompute it."""
