@@ -1,5 +1,17 @@
 """Training: a recipe becomes a run folder with data set, adapter, evaluation and report."""
 
-from moralfit.train._run import Run, dry_run
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moralfit.train._run import Run, dry_run
 
 __all__ = ["Run", "dry_run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the trainer at first use: `--validate` needs none of torch, and libraries must be quieted before they are imported."""
+    if name in __all__:
+        from moralfit.train import _run
+
+        return getattr(_run, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
