@@ -9,7 +9,7 @@ __all__ = ["Run", "dry_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the trainer at first use: `--validate` needs none of torch, and libraries must be quieted before they are imported."""
+    """Loads the trainer at first use: `--validate` needs no torch, and libraries must be quieted before they are imported."""
     if name in __all__:
         from moralfit.train import _run
 
