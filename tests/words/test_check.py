@@ -75,7 +75,7 @@ def test_every_derivation_passes() -> None:
 def test_ties_at_kappa_1_are_broken_by_a_slip_and_pass() -> None:
     """T + S > 2R: taking turns either way gives T + S; a slip leaves 2R after C and 2P after D."""
     sample = with_slip()
-    assert "Slips leave 4 after B, 8 after A. Equal; larger after a slip: 8, so A." in sample.derivation.text
+    assert "First: B gives 10 (slip 4), A gives 10 (slip 8). Larger: 10 (slip 8), so A." in sample.derivation.text
     assert passes(sample)
 
 
@@ -109,7 +109,7 @@ def test_payoffs_with_decimals_and_below_zero_pass() -> None:
 
 
 def test_lines_may_only_stand_in_another_order_where_none_rests_on_the_other() -> None:
-    """Second moves do not rest on each other, nor, for homo economicus with a stated belief, the first on one's own second."""
+    """Second moves do not rest on each other, nor does what others are expected to do, where it is stated, on one's own."""
     swapped = Counter[bool]()
     for sample in samples(300):
         lines = sample.derivation.text.split("\n")
@@ -118,7 +118,7 @@ def test_lines_may_only_stand_in_another_order_where_none_rests_on_the_other() -
             compared = [line.split(" ")[0].strip(",:") for line in lines[i : i + 2]]
             independent = compared == ["After", "After"]
             if sample.preference.kappa == 0 and sample.scene.belief:
-                independent |= compared == ["After", "First"]
+                independent |= compared == ["After", "Others"]
             assert passes(sample, reply=other) == independent
             swapped[independent] += 1
     assert min(swapped.values()) > 100
@@ -236,8 +236,16 @@ def test_options_stand_in_the_order_of_the_prompt() -> None:
         (r" Others act as I do: [^.]+\.", ""),
         (r" Others act as I do: [^.]+\.", " Others act as they like."),
         (r" Others act as I do: [^.]+\.", " Others are like me."),
-        (" Others are like me.", ""),
-        (r"(counts|counts \d+)\.\n", r"\1. Others are like me.\n"),
+        (", like me,", ""),
+        (r"Others after", r"Others, like me, after"),
+        (r"\nOthers[^\n]+", ""),
+        (r"(\nOthers[^\n]+)", r"\1\1"),
+        (r"(\nOthers[^\n]+)(\nFirst[^\n]+)", r"\2\1"),
+        (r"(\nAfter[^\n]+)(\nOthers, like[^\n]+)", r"\2\1"),
+        (r"(Others.* after \w+: )", r"\1half "),
+        (r" \(\d+, \d+\) gives", " gives"),
+        (r"\((\d+), (\d+)\) gives", r"(\1, 1\2) gives"),
+        (r"(gives \d+\+\d+)", r"(1, 2) \1"),
         (r"(After \w+: )\w+(?: then |-|/)(\w+) gives", r"\1\2 gives"),
         (r"(: |, )(\w+)( then |-|/)(\w+) gives", r"\1\4\3\2 gives"),
         ("$", "\nThank you."),
@@ -269,11 +277,12 @@ def test_options_stand_in_the_order_of_the_prompt() -> None:
         (r"=(\d+)", ""),
         (r"(\d+)\+(\d+)=(\d+)", r"\3"),
         ("x", "*"),
-        (r" Slips leave [^.]+\.", ""),
-        ("Equal; larger after a slip", "Larger"),
-        ("Larger: ", "Equal; larger after a slip: "),
-        ("8 after A", "8 after A, 8 after A"),
-        (r"leave \d+ after B, ", "leave "),
+        (r" \(slip \d+\)", ""),
+        (r"\(slip (\d+)\)", r"(slip 1\1)"),
+        (r"\(slip (\d+)\)", r"(\1)"),
+        (r"(gives \S+\d)", r"\1 (slip 3)"),
+        (r"(so \w+)\.", r"\1 (slip 3)."),
+        (r"Larger: (\d+),", r"Larger: \1 (slip \1),"),
     ],
 )
 def test_other_words_are_noticed(old: str, new: str) -> None:

@@ -46,21 +46,22 @@ def arithmetic(text: str) -> list[str]:
     """What a derivation computes, without its wording: for each line the options with their sums, and the choice."""
     lines = []
     for line in text.split("\n")[1:-1]:
+        if line.startswith("Others"):
+            continue  # No arithmetic; see EXPECTED below.
         step, _, compared = line.partition(": ")
         # Which decision, supposing which own start, after a slip or not.
         case = re.sub(r",? ?(in|over) \d+ games|, both roles", "", step)
-        compared, larger, chosen = compared.rpartition(" Larger: ")
-        if not larger:
-            compared, _, chosen = chosen.rpartition(" Equal; larger after a slip: ")
-        compared, _, slips = compared.partition(" Slips leave ")
+        compared, _, chosen = compared.rpartition(" Larger: ")
+        # What one row leads to is quoted before the own payoff is taken from it.
+        compared = re.sub(r" \([-\d.]+, [-\d.]+\) gives", " gives", compared)
         # Lines about second moves quote rows of the table, whose last label is the option.
         options = re.split(r"(?:^|, )(\w+)(?:(?: then |-|/)(\w+))? gives ", compared.rstrip("."))[1:]
         sums = [
-            f"{first if step.startswith('First') else last} {' '.join(re.findall(r'[-+x.=0-9]+', body))}"
+            f"{first if step.startswith('First') else last} {' '.join(re.findall(r'[-+x.=0-9]+|slip', body))}"
             for first, last, body in zip(*[iter(options)] * 3, strict=True)
         ]
-        left = f" | slip {' '.join(re.findall(r'[0-9]+', slips))}" if slips else ""
-        lines.append(f"{case}: {' | '.join(sums)}{left} -> {chosen.rpartition(' ')[2].rstrip('.')}")
+        winner = " ".join(re.findall(r"[\w.]+", chosen.partition(", so ")[2].rstrip(".")))
+        lines.append(f"{case}: {' | '.join(sums)} -> {winner}")
     return lines
 
 
@@ -69,7 +70,7 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         "homo economicus expects best replies where no belief is stated",
         0,
         scene(DILEMMA),
-        "Only my own payoff counts. Others are like me.",
+        "Only my own payoff counts.",
         ["After A: A 6 | B 9 -> B", "After B: A 1 | B 3 -> B", "First: A 1 | B 3 -> B"],
         "B, B, B",
     ),
@@ -93,7 +94,7 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         "homo economicus who is first, where no belief is stated, expects a best reply",
         0,
         scene(TRUST, None, 0),
-        "Only my own payoff counts. Others are like me.",
+        "Only my own payoff counts.",
         ["After east: early 6 | late 9 -> late", "First: east 1 | west 3 -> west"],
         "west",
     ),
@@ -118,7 +119,11 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         1,
         scene(sequential_prisoners_dilemma(9, 4, 2, 1), None, None, (1, 0)),
         "If all act as I do, the sum for both counts.",
-        ["After B: B 2+2=4 | A 9+1=10 -> A", "After A: B 1+9=10 | A 4+4=8 -> B", "First: B 10 | A 10 | slip 4 8 -> A"],
+        [
+            "After B: B 2+2=4 | A 9+1=10 -> A slip 4",
+            "After A: B 1+9=10 | A 4+4=8 -> B slip 8",
+            "First: B 10 slip 4 | A 10 slip 8 -> A",
+        ],
         "A, A, B",
     ),
     (
@@ -149,7 +154,11 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         1,
         scene(DILEMMA),
         "If all act as I do, the sum for both counts.",
-        ["After A: A 6+6=12 | B 1+9=10 -> A", "After B: A 9+1=10 | B 3+3=6 -> A", "First: A 12 | B 10 | slip 10 6 -> A"],
+        [
+            "After A: A 6+6=12 | B 1+9=10 -> A slip 10",
+            "After B: A 9+1=10 | B 3+3=6 -> A slip 6",
+            "First: A 12 slip 10 | B 10 slip 6 -> A",
+        ],
         "A, A, A",
     ),
     (
@@ -157,7 +166,11 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         1,
         scene(sequential_prisoners_dilemma(9, 4, 2, 1)),
         "If all act as I do, the sum for both counts.",
-        ["After A: A 4+4=8 | B 1+9=10 -> B", "After B: A 9+1=10 | B 2+2=4 -> A", "First: A 10 | B 10 | slip 8 4 -> A"],
+        [
+            "After A: A 4+4=8 | B 1+9=10 -> B slip 8",
+            "After B: A 9+1=10 | B 2+2=4 -> A slip 4",
+            "First: A 10 slip 8 | B 10 slip 4 -> A",
+        ],
         "A, B, A",
     ),
     (
@@ -289,27 +302,44 @@ def test_a_whole_reply_follows_the_table_word_for_word() -> None:
     table = ["B then B: 3, 3", "B then A: 9, 1", "A then B: 1, 9", "A then A: 6, 6"]
     assert render_prompt(asked).split("\n")[2:6] == table
     assert derive(asked, HomoMoralis(0)).text.split("\n") == [
-        "Only my own payoff counts. Others are like me.",
-        "After B: B then B gives 3, B then A gives 1. Larger: 3, so B.",
-        "After A: A then B gives 9, A then A gives 6. Larger: 9, so B.",
-        "First: B then B gives 3, A then B gives 1. Larger: 3, so B.",
+        "Only my own payoff counts.",
+        "After B: B then B (3, 3) gives 3, B then A (9, 1) gives 1. Larger: 3, so B.",
+        "After A: A then B (1, 9) gives 9, A then A (6, 6) gives 6. Larger: 9, so B.",
+        "Others, like me, after B: B; after A: B.",
+        "First: B then B (3, 3) gives 3, A then B (1, 9) gives 1. Larger: 3, so B.",
         "Answer: B, B, B",
     ]
     assert derive(asked, HomoMoralis(1)).text.split("\n") == [
         "If all act as I do, the sum for both counts.",
-        "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10, so A.",
-        "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12, so A.",
-        "First: B gives 10, A gives 12. Slips leave 6 after B, 10 after A. Larger: 12, so A.",
+        "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10, so A (slip 6).",
+        "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12, so A (slip 10).",
+        "First: B gives 10 (slip 6), A gives 12 (slip 10). Larger: 12 (slip 10), so A.",
         "Answer: A, A, A",
     ]
 
 
+EXPECTED: list[tuple[Scene, str]] = [
+    (scene(DILEMMA), "Others, like me, after A: B; after B: B."),
+    (scene(DILEMMA, (EVEN, 0.8, 0.3)), "Others after A: 4 of 5 A, 1 of 5 B; after B: 3 of 10 A, 7 of 10 B."),
+    (scene(DILEMMA, (EVEN, 0.8, 0.3), None, (1, 0)), "Others after B: 7 of 10 B, 3 of 10 A; after A: 1 of 5 B, 4 of 5 A."),
+    (scene(TRUST, (EVEN, 1), 0), "Others after east: early."),
+    (scene(TRUST, (EVEN, EVEN), 0), "Others after east: half early, half late."),
+    (scene(TRUST, None, 0), "Others, like me, after east: late."),
+]
+
+
+@pytest.mark.parametrize(("asked", "line"), EXPECTED)
+def test_what_others_are_expected_to_do_stands_right_before_it_is_used(asked: Scene, line: str) -> None:
+    lines = derive(asked, HomoMoralis(0)).text.split("\n")
+    assert lines[lines.index(line) + 1].startswith("First")
+
+
 def test_others_are_said_to_be_like_me_where_the_answer_rests_on_it_and_nothing_else_says_so() -> None:
     for sample in samples(300):
-        scene, (lead, *_) = sample.scene, sample.derivation.text.split("\n")
-        rests = sample.preference.kappa == 0 and scene.belief is None and 0 in scene.asked
-        assert lead.endswith("Only my own payoff counts. Others are like me.") == rests
-        assert ("like me" in sample.derivation.text) == rests
+        scene, lines = sample.scene, sample.derivation.text.split("\n")
+        rests = sample.preference.kappa == 0 and 0 in scene.asked
+        assert [line.startswith("Others") for line in lines].count(True) == rests
+        assert ("Others, like me, after" in sample.derivation.text) == (rests and scene.belief is None)
 
 
 def test_actions_are_those_of_the_answer_line_and_can_be_put_in_the_order_of_the_tree() -> None:
@@ -329,7 +359,7 @@ def test_lines_about_second_moves_quote_rows_of_the_table() -> None:
         rows = {re.split(": | gives | = ", row)[0] for row in sample.prompt.split("\n") if re.search(r"\d$", row)}
         for line in sample.derivation.text.split("\n"):
             if line.startswith("After"):
-                quoted = re.findall(r"(?:, |: )([^,:=]+?) gives ", line)
+                quoted = re.findall(r"(?:, |: )([^,:=()]+?)(?: \([^()]+\))? gives ", line)
                 assert len(quoted) == 2
                 assert rows.issuperset(quoted)
 
@@ -338,7 +368,7 @@ def test_what_counts_is_said_once_and_the_answer_last() -> None:
     for sample in samples(200):
         first, *lines, last = sample.derivation.text.split("\n")
         assert "count" in first
-        assert all(re.match(r"First\b|After ", line) for line in lines)
+        assert all(re.match(r"First\b|After |Others\b", line) for line in lines)
         assert re.fullmatch(r"Answer: \w+(, \w+)*", last)
 
 

@@ -102,7 +102,7 @@ class Run:
         recipe, folder = self.recipe, self.folder
         splits = load_built(folder / "dataset")
         with self._timed("load"):
-            base = load_base(recipe.model)
+            base = load_base(recipe.model, training=True)
         machine = base.machine
         self.console.print(f"{base.name} on {machine.device} in {machine.dtype} ({machine.reason})")
         self.environment |= environment(machine)

@@ -23,27 +23,26 @@ from moralfit.errors import WordsError
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import Solution, optimal_plans
 from moralfit.words._parse import parse_reply
-from moralfit.words._prompt import path_name, render_prompt, step_name
+from moralfit.words._prompt import expected_play, number, path_name, render_prompt, step_name
 from moralfit.words._read import NUMBER, read_belief, read_payoffs, value
 from moralfit.words._scene import Scene
 
 _TERM = rf"(?:(?:[2-9]|[1-9]\d+)x)?{NUMBER}"
 _EQUATION = rf"{_TERM}(?:\+{_TERM})*={NUMBER}|{NUMBER}"
 _LEAD = re.compile(
-    r"(?P<own>Only my own payoff counts\.)(?P<like> Others are like me\.)?"
+    r"(?P<own>Only my own payoff counts\.)"
     r"|(?P<all>If all act as I do, the sum for both counts\.)"
     r"|Own payoff counts (?P<w>[1-9]\d*), the sum for both if all act as I do counts (?P<a>[1-9]\d*)\."
     r"(?: Others act as I do: (?P<others>[^.]+)\.)?"
 )
+_SLIP = rf" \(slip {NUMBER}\)"
 _LINE = re.compile(
     rf"(?:First(?P<both>, both roles)?(?:, (?P<games>in|over) (?P<q>\d+) games)?"
     rf"|After (?P<history>[^:,]+?)(?P<slip> by a slip)?(?:, if I (?P<off>do not )?start (?P<start>[^:,]+))?)"
-    rf": (?P<options>.+?)\.(?: Slips leave (?P<slips>{NUMBER} after [^.,]+(?:, {NUMBER} after [^.,]+)*)\.)?"
-    rf" (?:Larger|(?P<equal>Equal; larger after a slip)): (?P<value>{NUMBER}), so (?P<label>[^.]+)\."
+    rf": (?P<options>.+?)\. Larger: (?P<value>{NUMBER})(?P<least>{_SLIP})?, so (?P<label>[^.(]+?)(?P<left>{_SLIP})?\."
 )
-_OPTION = re.compile(r"(?:^|, )(?P<row>(?P<label>[^,=]+?)(?: then (?P<reply>[^,=]+?))?) gives ")
-_WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})")
-_SLIP = re.compile(rf"(?P<left>{NUMBER}) after (?P<label>[^,]+)")
+_OPTION = re.compile(r"(?:^|, )(?P<row>(?P<label>[^,=()]+?)(?: then (?P<reply>[^,=()]+?))?)(?: \((?P<pays>[^()]+)\))? gives ")
+_WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})(?P<slip>{_SLIP})?")
 
 #: Payoffs with how often they count.
 _Terms: TypeAlias = list[tuple[int, Any]]
@@ -104,6 +103,8 @@ class _Checker:
         }
         #: What the lines so far arrived at: for a decision and what is supposed of the own start, the label.
         self.chosen: dict[tuple[int, _Case], str] = {}
+        #: Whether the reply has said what others do.
+        self.expects = False
 
     def fail(self, why: str, quote: str) -> NoReturn:
         raise WordsError(f"{self.scene.game.name}: {why}: {quote!r}")
@@ -116,7 +117,7 @@ class _Checker:
         self._prompt()
         self._lead(lead)
         for line in lines[:-1]:
-            self._line(line)
+            self._others(line) if line.startswith("Others") else self._line(line)
         self._answer(lines[-1] if lines else "")
         return self.solution
 
@@ -146,10 +147,21 @@ class _Checker:
         others = [self.optimum[d] for d in self.scene.sequence] if assumed else None
         if (lead["others"].split(", ") if lead["others"] else None) != others:
             self.fail("the first line does not say what others are assumed to do: what the optimal plan does", line)
-        if bool(lead["like"]) != (not self.a and self.scene.belief is None and 0 in self.scene.asked):
-            self.fail("the first line says that others are like me where that does not matter, or does not say it", line)
         if assumed and any(shares[label] != self.whole for shares, label in zip(self.often, self.optimum, strict=True)):
             self.fail("the belief is not that others act alike", line)
+
+    def _others(self, line: str) -> None:
+        """What is expected of others, said once, before the first moves of a homo economicus are compared."""
+        if self.a or self.expects or 0 not in self.scene.asked or (0, "") in self.chosen:
+            self.fail("what others do does not matter here, or was said before", line)
+        told = self.scene.belief is not None
+        parts = []
+        for d in self.scene.sequence[1:]:
+            reply = expected_play(self.scene, d) if told else self.chosen.get((d, ""))
+            parts.append(f"{step_name(self.scene, d)}: {reply}")
+        if line != f"Others{'' if told else ', like me,'} {'; '.join(parts)}.":
+            self.fail("what is expected of others is not what the prompt states, or what they would do", line)
+        self.expects = True
 
     # --- One comparison
 
@@ -162,6 +174,8 @@ class _Checker:
         if decision < 0:
             self.fail("a line speaks of a decision that does not exist", line)
         case = self._case(said, history, line)
+        if (decision, case) in self.chosen:
+            self.fail("a line is there twice", line)
         options = list(_OPTION.finditer(said["options"]))
         ends = [*(option.start() for option in options[1:]), len(said["options"])]
         listed = [self.scene.labels[decision][i] for i in self.scene.order[decision]]
@@ -173,30 +187,37 @@ class _Checker:
             named = [rows.get(option["row"]) for option in options]
         if named != listed:
             self.fail("a line does not compare the options in the order of the prompt", line)
-        values = {}
+        # Slips are told where everyone's play alone counts and every first move is answered.
+        told = not self.w and 0 in self.scene.asked and set(self.replies) == set(self.scene.labels[0])
+        values, slips = {}, {}
         for option, label, end in zip(options, listed, ends, strict=True):
             if history is None and option["reply"] and option["reply"] != self._follows(label):
                 self.fail(f"{option['reply']} is not what follows {label}", line)
             worth = _WORTH.fullmatch(said["options"], option.end(), end)
             if worth is None:
                 self.fail(f"what {label} gives is not an equation", line)
+            self._quoted(option["pays"], history, label, line)
             values[label] = self._worth(worth, history, case, label, line)
+            slips[label] = self._slip(worth["slip"], label, told and history is None, line)
         self._utilities(decision, history, case, values, line)
-        # Slips are told where everyone's play alone counts and every first move is answered.
-        told = not decision and not self.w and set(self.replies) == set(listed)
-        if bool(said["slips"]) != told:
-            self.fail("a slip is spoken of where none is needed, or the other way round", line)
-        slips = self._slips(said["slips"], line) if told else values
-        if said["equal"]:
-            if not told or len(set(values.values())) > 1:
-                self.fail("options called equal are not", line)
-            values = slips
-        best = max(values.values())
-        if [label for label, worth in values.items() if worth == best] != [said["label"]] or value(said["value"]) != best:
+        best = max((values[label], slips[label]) for label in listed)
+        if [label for label in listed if (values[label], slips[label]) == best] != [said["label"]]:
             self.fail("the option named as larger is not", line)
-        if (decision, case) in self.chosen:
-            self.fail("a line is there twice", line)
+        if value(said["value"]) != best[0] or said["least"] != (
+            f" (slip {number(best[1])})" if told and history is None else None
+        ):
+            self.fail("the value named as larger is not", line)
         self.chosen[decision, case] = said["label"]
+        self._slip(said["left"], history, told and history is not None, line)
+
+    def _quoted(self, text: str | None, history: str | None, label: str, line: str) -> None:
+        """Where only the own payoff counts and one row leads to it, that row is quoted in full."""
+        path: tuple[str, ...] = (label,) if history is None else (history, label)
+        if history is None and label in self.replies:
+            path = (label, self._follows(label) or "")
+        row = None if self.a else self.payoffs.get(path)
+        if text != (None if row is None else ", ".join(map(number, row))):
+            self.fail(f"what {label} leads to is not quoted from the table", line)
 
     def _case(self, said: re.Match[str], history: str | None, line: str) -> _Case:
         """Checks what the line says about itself: roles, games, start and slip."""
@@ -320,21 +341,24 @@ class _Checker:
             if (worth - values[first]) * times != utilities[label] - utilities[first]:
                 self.fail("a comparison does not agree with the utilities", line)
 
-    def _slips(self, text: str, line: str) -> dict[str, Any]:
-        """What is left for both after each first move if the second mover slips."""
-        slips = {said["label"]: value(said["left"]) for said in _SLIP.finditer(text)}
-        if list(slips) != [self.scene.labels[0][i] for i in self.scene.order[0]] or text.count("after") != len(slips):
-            self.fail("slips are not named for all options", line)
-        for label, left in slips.items():
-            ends = [sum(pair) for path, pair in self.payoffs.items() if path[0] == label and path != self._path(label, line)]
-            if left not in ends or len(ends) > 1:
-                self.fail(f"a slip after {label} leaves something else", line)
-        return slips
+    def _slip(self, text: str | None, start: str | None, told: bool, line: str) -> Any:
+        """What both get after a first move if the second mover slips from what was derived; zero where it is not told."""
+        if (text is not None) != told:
+            self.fail("a slip is spoken of where none is needed, or the other way round", line)
+        if text is None or start is None:
+            return 0
+        left = value(text.removeprefix(" (slip ").removesuffix(")"))
+        ends = [sum(pair) for path, pair in self.payoffs.items() if path[0] == start and path != self._path(start, line)]
+        if ends != [left]:
+            self.fail(f"a slip after {start} leaves something else", line)
+        return left
 
     # --- The answer
 
     def _answer(self, line: str) -> None:
         missing = self._needed() ^ self.chosen.keys()
+        if not self.a and 0 in self.scene.asked and not self.expects:
+            self.fail("what others do is not said", self.reply)
         if missing:
             steps = ", ".join(sorted(step_name(self.scene, d) for d, _ in missing))
             self.fail(f"lines are missing, or not needed, for {steps}", self.reply)

@@ -22,7 +22,7 @@ from moralfit.errors import WordsError
 from moralfit.games import Plan, Strategy
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import equilibrium_belief
-from moralfit.words._prompt import number, path_name, step_name
+from moralfit.words._prompt import expected_play, number, path_name, step_name
 from moralfit.words._scene import Scene
 
 #: (multiplicity, payoff): the term of a sum.
@@ -70,6 +70,11 @@ def _sum(terms: Sequence[Term]) -> str:
 def _equation(terms: Sequence[Term]) -> str:
     """`6+1=7`; a lone payoff is its own value."""
     return number(terms[0][1]) if len(terms) == 1 and terms[0][0] == 1 else f"{_sum(terms)}={number(_total(terms))}"
+
+
+def _slip(left: int | Fraction | None) -> str:
+    """What both get where a second mover slips, which decides between first moves of equal worth."""
+    return "" if left is None else f" (slip {number(left)})"
 
 
 def _capital(text: str) -> str:
@@ -127,14 +132,14 @@ class _Deriver:
             lead = f"Own payoff counts {self.w}, the sum for both if all act as I do counts {self.a}."
         if self.assumed is not None and self.kappa:
             lead += f" Others act as I do: {', '.join(scene.label(d, self.assumed[d]) for d in scene.sequence)}."
-        elif self.assumed is not None and 0 in wanted:
-            lead += " Others are like me."
         answer = ", ".join(scene.label(d, plan[d]) for d in wanted)
         return Derivation("\n".join([lead, *self.lines, f"Answer: {answer}"]), tuple(plan[d] for d in wanted), self.belief)
 
     def _pure(self, wanted: Sequence[int]) -> dict[int, str]:
         """kappa = 0 or 1: every second move is judged by itself, then the first move by what follows it."""
         own = self.kappa == 0
+        # Said even where nothing hangs on it: a small model does not notice by itself when it has to be said.
+        with_slips = not own and 0 in wanted and len(self.replies) == len(self._listed(0))
         plan: dict[int, str] = {}
         best: dict[int, int] = {}
         slips: dict[int, int | Fraction] = {}
@@ -144,10 +149,14 @@ class _Deriver:
                 for action in self._listed(decision):
                     payoffs = self.ends[first, action]
                     options.append(self._option(decision, action, payoffs[1:] if own else (), () if own else payoffs))
-                best[first] = self._choose(decision, options, f"{_capital(step_name(self.scene, decision))}:")
+                if with_slips:
+                    slips[first] = min(sum(self.ends[first, action]) for action in self._listed(decision))
+                lead = f"{_capital(step_name(self.scene, decision))}:"
+                best[first] = self._choose(decision, options, lead, slips.get(first))
                 plan[decision] = self.scene.game.information_sets[decision].actions[best[first]]
-                slips[first] = min(sum(self.ends[first, action]) for action in self._listed(decision))
         if 0 in wanted:
+            if own:
+                self._expect(best)
             options = []
             for first in self._listed(0):
                 options.append(self._first_own(first, best) if own else self._first_both(first, best, slips))
@@ -156,19 +165,35 @@ class _Deriver:
             plan[0] = self.scene.game.information_sets[0].actions[chosen]
         return plan
 
+    def _expect(self, best: dict[int, int]) -> None:
+        """What others do after each first move: as stated, or their own best reply. A small model computes on what it wrote."""
+        expected = [
+            f"{step_name(self.scene, d)}: "
+            f"{expected_play(self.scene, d) if self.scene.belief is not None else self.scene.labels[d][best[first]]}"
+            for first, d in self.replies.items()
+        ]
+        like = ", like me," if self.scene.belief is None else ""
+        self.lines.append(f"Others{like} {'; '.join(expected)}.")
+
+    def _quoted(self, *path: int) -> str:
+        """The payoffs of a row of the table, from which the own one is then taken."""
+        return f" ({', '.join(number(payoff) for payoff in self.ends[path])})"
+
     def _option(
         self, decision: int, action: int, own: Sequence[int | Fraction], both: Sequence[int | Fraction], own_times: int = 1
     ) -> _Option:
         label = self.scene.labels[decision][action]
         # Quoting the row of the table, rather than the reply alone, is what a small model needs to find the right numbers.
         row = path_name(self.scene, (*self.scene.histories[decision], label))
+        if self.kappa == 0:
+            row += self._quoted(self.scene.labels[0].index(self.scene.histories[decision][0]), action)
         return _Option(label, row, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
 
     def _first_own(self, first: int, best: dict[int, int]) -> _Option:
         """The first mover's own payoff against what it expects: stated shares, or the second mover's own best reply."""
         label = self.scene.labels[0][first]
         if first not in self.replies:
-            return _Option(label, label, ((self.q, self.ends[first,][0]),), (), self.q)
+            return _Option(label, label + self._quoted(first), ((self.q, self.ends[first,][0]),), (), self.q)
         decision = self.replies[first]
         if self.scene.belief is None:
             weights = [int(action == best[first]) * self.q for action in range(len(self.scene.labels[decision]))]
@@ -176,7 +201,9 @@ class _Deriver:
             weights = [int(self.q * p) for p in self.belief[decision]]
         own = _merge((weights[action], self.ends[first, action][0]) for action in self._listed(decision))
         follows = [action for action, weight in enumerate(weights) if weight]
-        leads = f"{label} then {self.scene.labels[decision][follows[0]]}" if len(follows) == 1 else label
+        leads = label
+        if len(follows) == 1:
+            leads += f" then {self.scene.labels[decision][follows[0]]}{self._quoted(first, follows[0])}"
         return _Option(label, leads, own, (), self.q)
 
     def _first_both(self, first: int, best: dict[int, int], slips: dict[int, int | Fraction]) -> _Option:
@@ -185,7 +212,7 @@ class _Deriver:
         if first not in self.replies:
             return _Option(label, label, (), tuple((1, p) for p in self.ends[first,]), 1)
         total = sum(self.ends[first, best[first]])
-        return _Option(label, label, (), ((1, total),), 1, slips[first])
+        return _Option(label, label, (), ((1, total),), 1, slips.get(first))
 
     def _mixed(self) -> dict[int, str]:
         """0 < kappa < 1: replies on the agent's own path count for itself and for all, the others for itself alone."""
@@ -242,28 +269,24 @@ class _Deriver:
         """Actions in the order in which the prompt lists them, so that the order of the reply is no hint either."""
         return self.scene.order[decision]
 
-    def _choose(self, decision: int, options: list[_Option], lead: str) -> int:
-        """Writes the comparison of the options and returns the action number of the best.
+    def _choose(self, decision: int, options: list[_Option], lead: str, slip: int | Fraction | None = None) -> int:
+        """Writes the comparison of the options and returns the action number of the best; equal ones are compared by slips.
+
+        Args:
+            slip: What the worse option leaves, for a later comparison of first moves.
 
         Raises:
             WordsError: They are equal and a slip does not separate them: no unique answer can be derived.
         """
-        values = [option.value(self.w, self.a) for option in options]
-        line = f"{lead} {', '.join(f'{option.leads_to} gives {self._worth(option)}' for option in options)}."
-        slips = [option.slip for option in options if option.slip is not None]
-        if len(slips) == len(options):
-            # Said even where nothing hangs on it: a small model does not notice by itself when it has to be said.
-            line += f" Slips leave {', '.join(f'{number(o.slip)} after {o.label}' for o in options)}."
-        if values.count(max(values)) == 1:
-            line += f" Larger: {number(max(values))}"
-        elif len(slips) == len(options) == len(set(slips)):
-            values = slips
-            line += f" Equal; larger after a slip: {number(max(values))}"
-        else:
+        values = [(option.value(self.w, self.a), option.slip or 0) for option in options]
+        largest = max(values)
+        if values.count(largest) > 1:
             raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
-        winner = options[values.index(max(values))].label
-        self.lines.append(f"{line}, so {winner}.")
-        return self.scene.labels[decision].index(winner)
+        winner = options[values.index(largest)]
+        gives = ", ".join(f"{option.leads_to} gives {self._worth(option)}{_slip(option.slip)}" for option in options)
+        said = f"{number(largest[0])}{_slip(winner.slip)}"
+        self.lines.append(f"{lead} {gives}. Larger: {said}, so {winner.label}{_slip(slip)}.")
+        return self.scene.labels[decision].index(winner.label)
 
     def _worth(self, option: _Option) -> str:
         """The value of an option as its reader can recompute it."""
