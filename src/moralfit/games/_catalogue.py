@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from itertools import pairwise
 from typing import Literal
 
 from moralfit.errors import GameError
-from moralfit.games._tree import Decision, Game, Number, Terminal, exact
-
-
-def _ordered(game: str, letters: str, values: tuple[Number, ...]) -> dict[str, Number]:
-    """The payoffs by letter, after checking that they strictly fall in the order of `letters`."""
-    named = dict(zip(letters, values, strict=True))
-    numbers = [exact(value, f"{game}: {letter}") for letter, value in named.items()]
-    if any(a <= b for a, b in pairwise(numbers)):
-        given = ", ".join(f"{letter} = {value}" for letter, value in named.items())
-        raise GameError(f"{game}: payoffs must satisfy {' > '.join(letters)}, got {given}")
-    return named
+from moralfit.games._parameters import ordered
+from moralfit.games._tree import Decision, Game, Number, Terminal
 
 
 def sequential_prisoners_dilemma(T: Number, R: Number, P: Number, S: Number) -> Game:
@@ -30,7 +20,7 @@ def sequential_prisoners_dilemma(T: Number, R: Number, P: Number, S: Number) -> 
         GameError: The payoffs do not satisfy T > R > P > S.
     """
     name = "sequential_prisoners_dilemma"
-    parameters = _ordered(name, "TRPS", (T, R, P, S))
+    parameters = ordered(name, "T > R > P > S", {"T": T, "R": R, "P": P, "S": S})
     after_c = Decision(1, "after C", ("C", "D"), (Terminal((R, R)), Terminal((S, T))))
     after_d = Decision(1, "after D", ("C", "D"), (Terminal((T, S)), Terminal((P, P))))
     return Game(name, Decision(0, "first", ("C", "D"), (after_c, after_d)), parameters=parameters)
@@ -45,7 +35,7 @@ def trust_game(T: Number, R: Number, P: Number, S: Number) -> Game:
         GameError: The payoffs do not satisfy T > R > P > S.
     """
     name = "trust_game"
-    parameters = _ordered(name, "TRPS", (T, R, P, S))
+    parameters = ordered(name, "T > R > P > S", {"T": T, "R": R, "P": P, "S": S})
     after_i = Decision(1, "after I", ("G", "K"), (Terminal((R, R)), Terminal((S, T))))
     return Game(name, Decision(0, "first", ("I", "N"), (after_i, Terminal((P, P)))), parameters=parameters)
 
@@ -62,10 +52,10 @@ def ultimatum_game(T: Number, R: Number, P: Number, S: Number, convention: Liter
     """
     name = "ultimatum_game"
     if convention == "TRPS":
-        parameters = _ordered(name, "TRPS", (T, R, P, S))
+        parameters = ordered(name, "T > R > P > S", {"T": T, "R": R, "P": P, "S": S})
         accepted, rejected = Terminal((T, P)), Terminal((S, S))
     elif convention == "TRSP":
-        parameters = _ordered(name, "TRSP", (T, R, S, P))
+        parameters = ordered(name, "T > R > S > P", {"T": T, "R": R, "P": P, "S": S})
         accepted, rejected = Terminal((T, S)), Terminal((P, P))
     else:
         raise GameError(f"{name}: convention must be 'TRPS' or 'TRSP', got {convention!r}")

@@ -14,17 +14,16 @@ from itertools import count, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from moralfit.games._tree import Chance, Decision, Game, Node, Number, Outcome, Strategy, Terminal, exact
+from moralfit.games._style import INK, LETTER, LINE, MARGIN, PALE, ROW, TITLE, colour_of, letters_of, number_as_text, title_of
+from moralfit.games._table import draw_table, payoff_table
+from moralfit.games._tree import Chance, Decision, Game, Node, Outcome, Strategy, Terminal, exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-#: Okabe and Ito (2008): told apart by colour-blind readers too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_INK, _PALE = "#333333", "#8C8C8C"
-_MARGIN, _ROW, _LINE, _LETTER = 0.25, 0.5, 0.17, 0.085
-_TITLE = 0.22
+#: A game of simultaneous moves with more ends than this is a table.
+_MOST_ENDS = 9
 #: White behind a text, where lines pass.
 _PATCH = {"facecolor": "white", "edgecolor": "none", "boxstyle": "square,pad=0.12"}
 
@@ -55,7 +54,8 @@ def _arrange(node: Node, depth: int, rows: Iterator[int]) -> _Spot:
 def draw_game(game: Game, plan: Any = None) -> Figure:
     """The tree of `game` as a figure that belongs to no window; save it with `figure.savefig(path)`.
 
-    A dashed line joins the nodes that a role cannot tell apart.
+    A dashed line joins the nodes that a role cannot tell apart. A symmetric game in which all move at once and which ends in
+    more than nine ways is drawn as a table of payoffs instead.
 
     Args:
         game: What to draw.
@@ -64,7 +64,9 @@ def draw_game(game: Game, plan: Any = None) -> Figure:
     Raises:
         GameError: The plan does not fit the game.
     """
-    return _Picture(game, None if plan is None else game.strategy(plan)).figure
+    strategy = None if plan is None else game.strategy(plan)
+    table = payoff_table(game) if len(game.outcomes) > _MOST_ENDS else None
+    return _Picture(game, strategy).figure if table is None else draw_table(game, table, strategy)
 
 
 class _Picture:
@@ -80,22 +82,22 @@ class _Picture:
         self.spots = list(root.all())
         self.columns = self._columns()
         self.table = self.columns[-1] + 0.15
-        self.payoff_width = max(0.6, *(_LETTER * len(word) + 0.15 for role in game.roles for word in role.split()))
-        heading = _TITLE + 0.25 + _LINE * max(len(role.split()) for role in game.roles)
-        self.top = heading + _ROW / 2
-        title, letters = _title(game), _letters(game)
-        title_width = _MARGIN + _LETTER * (1.2 * len(title) + len(letters)) + 0.2
+        self.payoff_width = max(0.6, *(LETTER * len(word) + 0.15 for role in game.roles for word in role.split()))
+        heading = TITLE + 0.25 + LINE * max(len(role.split()) for role in game.roles)
+        self.top = heading + ROW / 2
+        title, letters = title_of(game), letters_of(game)
+        title_width = MARGIN + LETTER * (1.2 * len(title) + len(letters)) + 0.2
         width = max(self.table + self.payoff_width * len(game.roles), title_width) + 0.1
-        self.height = self.top + _ROW * sum(isinstance(spot.node, Terminal) for spot in self.spots) - _ROW / 2 + 0.05
+        self.height = self.top + ROW * sum(isinstance(spot.node, Terminal) for spot in self.spots) - ROW / 2 + 0.05
         self.figure = Figure(figsize=(width, self.height), dpi=150, facecolor="white")
         self.axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, self.height))
         self.axes.axis("off")
-        written = self._write(_MARGIN, self.height - _TITLE, title, fontsize=11, fontweight="bold", ha="left")
+        written = self._write(MARGIN, self.height - TITLE, title, fontsize=11, fontweight="bold", ha="left")
         beside: dict[str, Any] = {"xycoords": written, "xytext": (10, 0), "textcoords": "offset points"}
-        self.axes.annotate(letters, (1, 0.5), **beside, fontsize=9, color=_PALE, va="center", parse_math=False)
+        self.axes.annotate(letters, (1, 0.5), **beside, fontsize=9, color=PALE, va="center", parse_math=False)
         for role, name in enumerate(game.roles):
             lines = "\n".join(name.split())
-            self._write(self._payoff_column(role), self.height - heading, lines, fontsize=9, color=_colour(role), va="bottom")
+            self._write(self._payoff_column(role), self.height - heading, lines, fontsize=9, color=colour_of(role), va="bottom")
         self._information_sets()
         for spot in self.spots:
             self._node(spot)
@@ -109,13 +111,13 @@ class _Picture:
             max((len(label) for s in self.spots if s.depth == depth for label in self._labels(s.node)), default=0)
             for depth in depths
         ]
-        columns = [_MARGIN + _LETTER * movers[0] + 0.15]
+        columns = [MARGIN + LETTER * movers[0] + 0.15]
         for depth in depths[1:]:
-            columns.append(columns[-1] + max(1.2, 0.75 + _LETTER * (labels[depth - 1] + movers[depth])))
+            columns.append(columns[-1] + max(1.2, 0.75 + LETTER * (labels[depth - 1] + movers[depth])))
         return columns
 
     def _at(self, spot: _Spot) -> tuple[float, float]:
-        return self.columns[spot.depth], self.height - self.top - _ROW * spot.row
+        return self.columns[spot.depth], self.height - self.top - ROW * spot.row
 
     def _payoff_column(self, role: int) -> float:
         return self.table + self.payoff_width * (role + 0.5)
@@ -131,7 +133,7 @@ class _Picture:
         return node.actions if isinstance(node, Decision) else ()
 
     def _write(self, x: float, y: float, text: str, **style: Any) -> Text:
-        style = {"fontsize": 10, "color": _INK, "ha": "center", "va": "center", "zorder": 5, **style}
+        style = {"fontsize": 10, "color": INK, "ha": "center", "va": "center", "zorder": 5, **style}
         return self.axes.text(x, y, text, parse_math=False, **style)
 
     def _information_sets(self) -> None:
@@ -150,7 +152,7 @@ class _Picture:
                     arrowprops={
                         "arrowstyle": "-",
                         "linestyle": (0, (4, 3)),
-                        "color": _colour(role),
+                        "color": colour_of(role),
                         "connectionstyle": f"arc3,rad={0.2 if between or above.depth != below.depth else 0}",
                         "shrinkA": 0,
                         "shrinkB": 0,
@@ -163,12 +165,12 @@ class _Picture:
         x, y = self._at(spot)
         node = spot.node
         if isinstance(node, Terminal):
-            self.axes.plot([x, self.table], [y, y], color=_PALE, linewidth=0.7, linestyle=(0, (1, 3)), zorder=1)
-            self.axes.plot([x], [y], marker="o", markersize=3, color=_INK, zorder=4)
+            self.axes.plot([x, self.table], [y, y], color=PALE, linewidth=0.7, linestyle=(0, (1, 3)), zorder=1)
+            self.axes.plot([x], [y], marker="o", markersize=3, color=INK, zorder=4)
             for role, payoff in enumerate(node.payoffs):
-                self._write(self._payoff_column(role), y, _number(payoff), color=_colour(role))
+                self._write(self._payoff_column(role), y, number_as_text(payoff), color=colour_of(role))
             return
-        colour, marker = (_PALE, "D") if isinstance(node, Chance) else (_colour(node.role), "o")
+        colour, marker = (PALE, "D") if isinstance(node, Chance) else (colour_of(node.role), "o")
         self.axes.plot([x], [y], marker=marker, markersize=7, color=colour, zorder=4)
         for number, (label, branch) in enumerate(zip(self._labels(node), spot.branches, strict=True)):
             chosen = 0.0
@@ -176,7 +178,7 @@ class _Picture:
                 chosen = float(self.strategy[self.numbers[node.information]][number])
             end_x, end_y = self._at(branch)
             self.axes.plot(
-                [x, end_x], [y, end_y], color=colour if chosen else _PALE, linewidth=1 + 2.5 * chosen, zorder=3 if chosen else 2
+                [x, end_x], [y, end_y], color=colour if chosen else PALE, linewidth=1 + 2.5 * chosen, zorder=3 if chosen else 2
             )
             self._write(
                 x + 0.45 * (end_x - x),
@@ -191,30 +193,11 @@ class _Picture:
         if isinstance(spot.node, Terminal):
             return
         x, y = self._at(spot)
-        colour = _PALE if isinstance(spot.node, Chance) else _colour(spot.node.role)
+        colour = PALE if isinstance(spot.node, Chance) else colour_of(spot.node.role)
         away = 0.06 if side else 0.12
         self._write(x - away, y + 0.15 * side, self._mover(spot.node), fontsize=9, color=colour, ha="right", bbox=_PATCH)
         for branch in spot.branches:
             self._movers(branch, 1 if branch.row <= spot.row else -1)
-
-
-def _colour(role: int) -> str:
-    return _COLOURS[role % len(_COLOURS)]
-
-
-def _title(game: Game) -> str:
-    return game.name.replace("_", " ").capitalize()
-
-
-def _letters(game: Game) -> str:
-    return ", ".join(f"{letter} = {_number(value)}" for letter, value in game.parameters.items())
-
-
-def _number(value: Number) -> str:
-    """A payoff as people write it: a short decimal if it is one, else a fraction."""
-    fraction = exact(value)
-    text = f"{float(fraction):.10g}" if 10_000 % fraction.denominator == 0 else str(fraction)
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _way(game: Game, outcome: Outcome) -> str:
@@ -236,13 +219,13 @@ def game_as_html(game: Game) -> str:
     plans = prod(len(information.actions) for information in sets)
     rows = "".join(
         f"<tr><td>{escape(_way(game, outcome))}</td>"
-        + "".join(f"<td>{_number(payoff)}</td>" for payoff in outcome.payoffs)
+        + "".join(f"<td>{number_as_text(payoff)}</td>" for payoff in outcome.payoffs)
         + "</tr>"
         for outcome in game.outcomes
     )
     heads = "".join(f"<th>{escape(role)}</th>" for role in game.roles)
     return (
-        f'<div role="figure" aria-label="{escape(_title(game))}">{picture}'
+        f'<div role="figure" aria-label="{escape(title_of(game))}">{picture}'
         f"<details><summary>{len(sets)} decisions, {plans} plans, {len(game.outcomes)} outcomes</summary>"
         f"<table><thead><tr><th>play</th>{heads}</tr></thead><tbody>{rows}</tbody></table></details></div>"
     )

@@ -303,6 +303,13 @@ class Game:
         """Whether no information set is shared between roles, so that `pi(x, x)` is linear in every entry of `x`."""
         return all(len(information.roles) == 1 for information in self.information_sets)
 
+    @cached_property
+    def uniform(self) -> Strategy:
+        """Even play: every action of an information set is equally likely."""
+        return tuple(
+            (Fraction(1, len(information.actions)),) * len(information.actions) for information in self.information_sets
+        )
+
     def draw(self, plan: Any = None) -> Figure:
         """The tree as a matplotlib figure: roles at the nodes, actions on the branches, payoffs at the ends.
 
