@@ -10,9 +10,16 @@ from random import Random
 import pytest
 import yaml
 
-from moralfit.games import sequential_prisoners_dilemma, trust_game
+from moralfit.games import (
+    Game,
+    dictator_game,
+    sequential_prisoners_dilemma,
+    trust_amounts,
+    trust_game,
+    ultimatum_amounts,
+)
 from moralfit.preferences import HomoMoralis
-from moralfit.words import FRAMES, Frame, Scene, derive, parse_reply, render_prompt, sample_scene
+from moralfit.words import FRAMES, Deed, Frame, Scene, derive, number, parse_reply, render_prompt, sample_scene
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "odd_replies.yaml").read_text(encoding="utf-8"))
 CASES = [
@@ -30,7 +37,22 @@ def scene(labels: tuple[tuple[str, ...], ...], decision: int | None = None) -> S
     return Scene(game, frame, labels, order, "Two play.", ("One", "Two"), "points", (0, 0, 0), None, decision)
 
 
+def in_amounts(game: Game, decision: int | None = None) -> Scene:
+    """The same for a game in amounts, told of heirs who give and return florins; other choices are white or black."""
+    frame = Frame("test", (), (), (), (), deeds=(Deed("give", "gives", "gave"), Deed("return", "returns", "returned")))
+    labels = tuple(("white", "black") if "accept" in i.actions else i.actions for i in game.information_sets)
+    order = tuple(tuple(range(len(known))) for known in labels)
+    return Scene(game, frame, labels, order, "Two play.", ("Heir 1", "Heir 2"), "florins", (0, 0, 0), None, decision)
+
+
 SCENES = {
+    "give": in_amounts(dictator_game(10, 5)),
+    "give ones": in_amounts(dictator_game(4, 1)),
+    "give halves": in_amounts(dictator_game(5, 2.5)),
+    "give thousands": in_amounts(dictator_game(2000, 1000)),
+    "plan sent": in_amounts(trust_amounts(10, 5)),
+    "reply sent": in_amounts(trust_amounts(10, 5), 2),
+    "plan offer": in_amounts(ultimatum_amounts(10, 2, 3)),
     "plan AB": scene((("A", "B"),) * 3),
     "plan words": scene((("left", "right"),) * 3),
     "plan trust": scene((("east", "west"), ("early", "late"))),
@@ -167,6 +189,55 @@ def test_labels_of_three_words_and_of_digits() -> None:
     assert said(which, "Answer: Keep it, 2") == "keep it 2"
     assert said(which, "Answer:\n- give back\n- 1") == "give back 1"
     assert said(which, "Answer: give, 1") == "unparseable"
+
+
+@pytest.mark.parametrize("name", ["give", "give ones", "give halves", "plan sent", "plan offer"])
+def test_long_replies_about_amounts_are_read_fast(name: str) -> None:
+    which = SCENES[name]
+    answer = ", ".join(which.labels[d][1] for d in which.asked)
+    said(which, "I choose 0.")  # compiles the grammar
+    pieces = (
+        "5-",
+        "5 of ",
+        "1,000,",
+        "(1) ",
+        "1. ",
+        "Answer: five ",
+        "After 5: 10 gives 20+5=25.\n",
+        "0 to ",
+        "-",
+        "~",
+        ">",
+        "5 x ",
+    )
+    for piece in pieces:
+        reply = piece * (100_000 // len(piece)) + f"\n**Answer:** {answer}"
+        start = time.process_time()
+        assert said(which, reply) == answer.replace(",", ""), piece
+        assert time.process_time() - start < 1, piece
+
+
+def test_every_amount_on_offer_is_read_in_every_spelling() -> None:
+    for which in (SCENES["give"], SCENES["give ones"], SCENES["give halves"], SCENES["give thousands"], SCENES["reply sent"]):
+        (decision,) = which.asked
+        for label in which.labels[decision]:
+            for spelling in (
+                "{}",
+                "${}",
+                "{} florins",
+                "{} florin",
+                "{}.",
+                "({})",
+                "**{}**",
+                "I give {}",
+                "{} of 99",
+                "{} each",
+            ):
+                assert said(which, "Answer: " + spelling.format(label)) == label
+            assert said(which, f"Answer: {float(label):.2f}") == label
+            assert said(which, f"I give {label}.") == "unparseable"
+        for missing in (7, -5, 0.5, 25, 100):
+            assert said(which, f"Answer: {number(missing)}") == "unparseable"
 
 
 def test_any_text_is_read_without_error() -> None:

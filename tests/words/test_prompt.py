@@ -13,7 +13,18 @@ import pytest
 from words_samples import GAMES, draw_game
 
 from moralfit.errors import GameError, WordsError
-from moralfit.games import Chance, Decision, Game, Node, Strategy, Terminal, sequential_prisoners_dilemma, trust_game
+from moralfit.games import (
+    Chance,
+    Decision,
+    Game,
+    Node,
+    Strategy,
+    Terminal,
+    linear_public_good,
+    sequential_prisoners_dilemma,
+    simultaneous_game,
+    trust_game,
+)
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
 from moralfit.words import (
     FRAMES,
@@ -391,14 +402,21 @@ def test_games_that_words_cannot_express() -> None:
     chance = Game("chance", Chance((0.5, 0.5), tuple(Decision(r, f"n{r}", ("x", "y"), ends(1, 2)) for r in range(2))))
     three = Decision(2, "c", ("x", "y"), (Terminal((1, 2, 3)), Terminal((3, 2, 1))))
     crowd = Game("crowd", three, roles=("one", "two", "three"))
-    for game in (hidden, chance, crowd):
-        message = f"{game.name}: only two-role games with perfect information and no chance moves"
+    shared = Decision(1, "a", ("x", "y"), ends(1, 2))
+    uneven = Game("uneven", Decision(0, "a", ("x", "y"), (shared, Terminal((0, 0)))))
+    told = Game("told", Decision(0, "a", ("x", "y"), tuple(Decision(1, "a", ("x", "y"), ends(i, 2)) for i in range(2))))
+    partly = simultaneous_game("partly", ("x", "y"), lambda own, others: own + 2 * others[0] + 3 * others[1], 3)
+    for game in (hidden, chance, crowd, uneven, partly):
+        message = f"{game.name}: words can express games without chance moves in which two roles move in turn"
         with pytest.raises(WordsError, match=message):
             check_expressible(game)
         with pytest.raises(WordsError, match=message):
             sample_scene(Random(1), game, FRAMES, None)
+    check_expressible(told)
+    with pytest.raises(WordsError, match="has 3 roles, but the frames given are stories of two"):
+        sample_scene(Random(1), linear_public_good(), FRAMES, None)
     wide = Game("wide", Decision(0, "a", ("x", "y", "z"), ends(1, 2, 3)))
-    with pytest.raises(WordsError, match="wide: frames have labels for decisions between two actions, not 3"):
+    with pytest.raises(WordsError, match=r"wide: frame '.*' has labels for decisions between 2 actions at most, not 3"):
         sample_scene(Random(1), wide, FRAMES, None)
     narrow = replace(FRAMES[0], name="narrow", labels=(("A", "B"),))
     with pytest.raises(WordsError, match="trust_game: needs 2 pairs of labels, but frame 'narrow' has 1"):
@@ -418,25 +436,26 @@ def test_longer_games_are_told_move_by_move_but_not_derived() -> None:
     (one, two), (take, on) = scene.roles, scene.labels[0]
     prompt = render_prompt(scene)
     assert read_payoffs(prompt) == {(take,): (2, 0), (on, take): (3, 1), (on, on, take): (4, 2), (on, on, on): (9, 9)}
-    for said in (f"{one} \\w+ \\w+ or \\w+\\.", f"After {on}, {two} \\w+ \\w+ or", f"After {on}, {on}, {one} \\w+ \\w+ or"):
-        assert re.search(said, prompt)
-    assert re.search(rf"You are {one}\. {one} \w+ {on}\. {two} \w+ {on}\.", prompt)
+    assert re.search(rf"\. {one} and {two} take turns, {one} first\. The one whose turn it is \w+ \w+ or \w+\. {take} ", prompt)
+    assert f" {take} ends it; after turn 3 it ends anyway." in prompt
+    assert re.search(rf"You are {one}\. You \w+ {on}\. {two} \w+ {on}\..* after {on}-{on}[.?]", prompt)
     with pytest.raises(WordsError, match="centipede: derivations are written for games of at most two moves"):
         derive(scene, HomoEconomicus())
 
 
 @pytest.mark.parametrize("listed", [(0, 1), (1, 0)])
-def test_choices_that_end_the_game_are_named_in_the_order_of_the_table(listed: tuple[int, int]) -> None:
+def test_of_a_role_without_a_choice_it_is_said_that_it_has_none(listed: tuple[int, int]) -> None:
     game = Game("dictator", Decision(0, "a", ("give", "keep"), (Terminal((5, 5)), Terminal((8, 1)))))
     scene = replace(sample_scene(Random(3), game, FRAMES[:1], None), order=(listed,))
     one, two = (scene.labels[0][i] for i in listed)
-    assert re.search(rf" {one} or {two}\. {one} ends it\. {two} ends it\.\n", render_prompt(scene))
+    assert re.search(rf" {one} or {two}\. {scene.roles[1]} has no choice\.\n", render_prompt(scene))
 
 
 def test_moves_of_ones_own_are_told_as_such() -> None:
     scene = sample_scene(Random(3), centipede((1, 1)), FRAMES[:1], None, 1)
     on = scene.labels[0][1]
-    assert re.search(rf"You are {scene.roles[1]}\. {scene.roles[1]} \w+ {on}\.", render_prompt(scene))
+    assert f" {scene.roles[0]} has no choice." in render_prompt(scene)
+    assert re.search(rf"You are {scene.roles[1]}\. You \w+ {on}\.", render_prompt(scene))
     with pytest.raises(WordsError, match="in which the first role moves, then the second"):
         derive(scene, HomoEconomicus())
 
@@ -466,3 +485,13 @@ def test_preferences_are_told_with_their_weights(preference: SocialPreferences, 
     assert all(part in text for part in said)
     assert ("only" in text) == (preference == HomoEconomicus())
     assert "Each role is equally likely for you." in text
+
+
+def test_with_more_than_two_players_gaps_are_averaged_over_the_others() -> None:
+    both = SocialPreferences(0.3, 0.1, 0.5)
+    text = preference_in_words(both, players=3)
+    assert "if everyone, in every role, followed the same plan as you" in text
+    assert "Subtract 0.3 times the average amount, over each of the others, by which that one gets more than you" in text
+    assert "either" not in text
+    assert "the other gets" not in text
+    assert preference_in_words(both) == preference_in_words(both, players=2) != text

@@ -1,6 +1,7 @@
 """From a reply to actions: the last stated answer counts, however it is dressed; a refusal is not a mistake in form.
 
 1. The reply is made plain text.
+   Amounts are spelt in one way, and the long names that decisions have in games of several moves become numbers.
 2. The last mark of an answer is found. "Answer:" and a LaTeX box decide whatever follows them; "the answer is", "my choice is"
    and "I choose" count where a label follows. Without any mark, closing lines made of nothing but choices count.
 3. What is stated there is read as a list of choices, possibly with the decisions they are for ("after A: B", "(2) B").
@@ -17,8 +18,10 @@ from functools import lru_cache
 from typing import Literal
 from unicodedata import normalize
 
-from moralfit.words._plain import BOX, plain
+from moralfit.words._amounts import DOUBT, NUMBERED, asks_amounts, has_amounts, verbs
+from moralfit.words._plain import BOX
 from moralfit.words._scene import Scene
+from moralfit.words._terms import in_terms_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def parse_reply(scene: Scene, reply: str) -> Parsed:
     """
     labels = _as_taught(scene, reply)
     if labels is None:
-        text = _own_roles_as_me(scene, plain(reply))
+        text = in_terms_of(scene, reply)
         marks = tuple(_MARK.finditer(text))
         labels = _Reader(scene, text, marks, exact=True).answer() or _Reader(scene, text, marks, exact=False).answer()
         if labels is None:
@@ -57,12 +60,6 @@ def _as_taught(scene: Scene, reply: str) -> Sequence[str] | None:
     if mark != "Answer" or len(labels) != len(scene.asked) or "<" in reply:
         return None
     return labels if all(label in scene.labels[d] for d, label in zip(scene.asked, labels, strict=True)) else None
-
-
-def _own_roles_as_me(scene: Scene, text: str) -> str:
-    """A role may speak of itself by name: "Ann picks rake" is Ann's choice, and no other role's."""
-    own = {scene.roles[scene.game.information_sets[d].roles[0]] for d in scene.asked}
-    return re.sub(rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, own)))})(?!\w)", "me", text)
 
 
 # --- Where the answer stands
@@ -114,7 +111,8 @@ class _Reader:
         self.labels = [{_fold(label): label for label in labels} for labels in scene.labels]
         self.names = _names(scene)
         self.steps = {tuple(map(_fold, history)): d for d, history in enumerate(scene.histories)}
-        self.grammar = _grammar(self.names, exact)
+        self.verbs = verbs(scene) if has_amounts(scene) else None
+        self.grammar = _grammar(self.names, exact, self.verbs)
 
     def answer(self) -> list[str] | None:
         """The labels stated for the decisions asked about."""
@@ -208,8 +206,8 @@ class _Reader:
                 gap = ""
             elif kind in ("separator", "line", "end"):
                 gap += token[0]
-            elif kind in ("hedge", "against"):
-                return None
+            elif kind in ("hedge", "against") or (closed and self.verbs and token[0].casefold() in self.verbs):
+                return None  # "I give 5" without the mark of an answer may be a case that is weighed.
             elif kind in ("word", "condition", "number"):
                 if closed or not self.exact or self._resolve(items) is None:
                     return None
@@ -308,7 +306,10 @@ def _label(names: tuple[str, ...], exact: bool) -> str:
 
 
 @lru_cache(maxsize=256)
-def _grammar(names: tuple[str, ...], exact: bool) -> _Grammar:
+def _grammar(names: tuple[str, ...], exact: bool, verbs: tuple[str, ...] | None) -> _Grammar:
+    """The tokens for these labels. Where there are amounts (`verbs` is not None), a bare digit never numbers a choice."""
+    numbering = r"\(?(?<![\w.])[1-9]\ ?(?:\)|[.:](?!\d))" if verbs is None else rf"{NUMBERED}[1-9]"
+    fillers = "|".join((_FILLERS, *(verbs or ())))
     label = _label(names, exact)
     bare = rf"(?<![\w'])(?:{'|'.join(map(re.escape, names))})(?!\w|'\w)" if exact else label
     step = (
@@ -322,9 +323,9 @@ def _grammar(names: tuple[str, ...], exact: bool) -> _Grammar:
             |(?:any|every)thing\ but|all\ but)\b(?:\ (?i:to|the|option|action|just|{_VERBS})){{0,4}}\ {label})
       | (?P<condition>{condition})
       | (?P<number>(?i:\b(?:choice|answer|step|decision|part|question)\ ?\(?[1-9]\b(?![.]\d)\ ?[):.]?)
-          | \(?(?<![\w.])[1-9]\ ?(?:\)|[.:](?!\d)))
+          | {numbering})
       | (?P<label>{label})
-      | (?P<hedge>%|(?i:\b(?:or|either|neither|nor|probability|percent|random\w*|mix\w*|sometimes|depend\w*|unsure
+      | (?P<hedge>[%{DOUBT}]|(?i:\b(?:or|either|neither|nor|probability|percent|random\w*|mix\w*|sometimes|depend\w*|unsure
           |uncertain)\b))
       | (?P<against>(?i:\b(?:\w+n't|not|never|no|worse|worst|bad|inferior|dominated|wrong|lower|less|smaller|tempting
           |incorrect)\b))
@@ -332,7 +333,7 @@ def _grammar(names: tuple[str, ...], exact: bool) -> _Grammar:
       | (?P<end>[.!?](?=\s|$))
       | (?P<remark>[(\u2014]|(?i:\b(?:because|since|as|due|while|whereas|although|though|which)\b))
       | (?P<separator>[,;|&+/-]|(?i:\b(?:and|then|next)\b))
-      | (?P<filler>(?i:\b(?:{_FILLERS}|{_VERBS})\b)|\W)
+      | (?P<filler>(?i:\b(?:{fillers}|{_VERBS})\b)|\W)
       | (?P<word>[\w']+)"""
     return _Grammar(re.compile(label), re.compile(condition), re.compile(token, re.VERBOSE))
 
@@ -359,13 +360,14 @@ _DECLINE = re.compile(
       | \b(?:I|we)(?:\ must|\ have\ to|\ will|'ll|\ would)?(?:\ \w+ly)?\ (?:refuse|decline|abstain)\b
       | \b(?:do\ not|don't)\ (?:feel\ comfortable|make\ (?:\w+\ )?(?:choices|decisions)
           |have\ (?:an?\ |any\ )?(?:personal\ |own\ )?(?:preferences?|opinions?|views?|stake|desires?|feelings?|interests?))
-      | \banswers?\ ?:\ ?(?:neither|none|nothing|no\ (?:choice|answer)|abstain|decline|refuse|pass)\b""",
+      | \banswers?\ ?:\ ?(?:neither|(?P<perhaps_zero>none|nothing)|no\ (?:choice|answer)|abstain|decline|refuse|pass)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 
 
 def _declines(scene: Scene, text: str) -> bool:
-    """Whether the reply declines to choose. "I will not choose A" is about A, not about choosing."""
+    """Whether the reply declines to choose. "I will not choose A" is about A, not about choosing; no amount may be 0."""
     label = re.compile(rf"\s*(?:the |option |to )*{_label(_names(scene), True)}")
     ends = text if len(text) < 2 * _REACH else f"{text[:_REACH]}\n{text[-_REACH:]}"
-    return any(not label.match(ends, found.end()) for found in _DECLINE.finditer(ends))
+    declined = [found for found in _DECLINE.finditer(ends) if not (found["perhaps_zero"] and asks_amounts(scene))]
+    return any(not label.match(ends, found.end()) for found in declined)

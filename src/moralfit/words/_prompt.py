@@ -3,99 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from math import lcm
-from typing import Any
 
 from moralfit.errors import WordsError
-from moralfit.games import Outcome, exact
-from moralfit.preferences import SocialPreferences
+from moralfit.games import Outcome
+from moralfit.words._crowd import MOST_ROWS, crowd_table
+from moralfit.words._numbers import NUMBER_NAMES
+from moralfit.words._numbers import number as number
+from moralfit.words._rules import pick, picked, rules
 from moralfit.words._scene import Scene
 
-_MOVES = ("picks", "chooses", "takes")
 _TABLES = ("{path}: {a}, {b}", "{path} gives {a} and {b}", "{path} = {a} / {b}")
 _JOINS = (" then ", "-", "/")
+#: Where nobody moves first; what " then " would say is not so.
+_JOINS_AT_ONCE = (" and ", "-", "/")
 _HEADS = ("Payoffs in {unit} ({first}, {second}):", "{Unit} for {first}, {second}:", "In {unit}, {first} then {second}:")
 _EITHER = ("Either role is equally likely.", "Each role is equally likely for you.", "You get one of the roles by lot.")
-_MOST_DECIMALS = 6
 _ASKED = ("Say what you do", "What do you do", "Give your choice")
 
 
-def number(value: Any) -> str:
-    """A payoff as people write it: integers plain, others as decimals, never rounded.
+def render_prompt(scene: Scene) -> str:
+    """The rules, the payoffs, the belief if one is stated, the question, and how to answer.
 
     Raises:
-        WordsError: It has more than six decimals.
+        WordsError: A payoff or an amount has too many decimals, or the table too many rows, to be read.
     """
-    if type(value) is int:
-        return str(value)
-    fraction = exact(value)
-    if fraction.denominator == 1:
-        return str(fraction.numerator)
-    for decimals in range(1, _MOST_DECIMALS + 1):
-        scaled = fraction * 10**decimals
-        if scaled.denominator == 1:
-            digits = str(abs(scaled.numerator)).rjust(decimals + 1, "0")
-            return f"{'-' * (fraction < 0)}{digits[:-decimals]}.{digits[-decimals:]}"
-    raise WordsError(f"{fraction} cannot be put in words exactly: use payoffs of at most {_MOST_DECIMALS} decimals")
+    table = _payoffs(scene) if len(scene.roles) == 2 else crowd_table(scene)
+    return "\n".join(part for part in (rules(scene), table, _belief(scene), _question(scene)) if part)
 
 
-def render_prompt(scene: Scene) -> str:
-    """The rules, the role, the belief if one is stated, the question, and how to answer."""
-    return "\n".join(part for part in (_rules(scene), _payoffs(scene), _belief(scene), _question(scene)) if part)
+def step_name(scene: Scene, decision: int, told: bool = False) -> str:
+    """What prompts and replies call a decision: `first`, or `after` with the labels seen before.
 
-
-def step_name(scene: Scene, decision: int) -> str:
-    """What prompts and replies call a decision: `first`, or `after` with the labels seen before."""
-    history = scene.histories[decision]
-    return f"after {', '.join(history)}" if history else "first"
+    In rounds, also which round it is and, unless that was `told` already, what the earlier ones brought: `after A in round 2
+    following A-B`. The only decision of a game needs no name: it is empty.
+    """
+    shape = scene.shape
+    if len(scene.labels) == 1:
+        return ""
+    seen = list(zip(shape.seen[decision], scene.histories[decision], strict=True))
+    by_round = {
+        of: "-".join(label for _, label in moves)
+        for of, moves in groupby(seen, lambda move: shape.round_of[move[0].information])
+    }
+    here = shape.round_of[decision]
+    now = "" if shape.at_once else f"after {by_round[here]}" if here in by_round else "first"
+    if shape.rounds == 1:
+        return now
+    if told:
+        return f"{now} in round {here}".lstrip()
+    earlier = " then ".join(by_round[of] for of in sorted(by_round) if of < here)
+    return f"{now} in round {here}{f' following {earlier}' if earlier else ''}".lstrip()
 
 
 def path_name(scene: Scene, labels: Sequence[str]) -> str:
     """What the table of a prompt, and a reply that quotes it, call a way through the game."""
-    return _JOINS[scene.phrasing[2]].join(labels)
-
-
-def _listed(scene: Scene, decision: int) -> list[str]:
-    return [scene.labels[decision][action] for action in scene.order[decision]]
-
-
-def _rules(scene: Scene) -> str:
-    verb = _MOVES[scene.phrasing[0]]
-    same = _same_everywhere(scene)
-    sentences = [scene.setting]
-    for place, decision in enumerate(scene.sequence):
-        role = scene.roles[scene.game.information_sets[decision].roles[0]]
-        options = " or ".join(_listed(scene, decision))
-        history = scene.histories[decision]
-        if not history:
-            sentences.append(f"{role} {verb} {options}.")
-        elif same and place == 1:
-            sentences.append(f"{role} sees it and {verb} {options}.")
-        elif not same:
-            sentences.append(f"After {', '.join(history)}, {role} {verb} {options}.")
-    ends = {scene.path(o)[0] for o in scene.game.outcomes if len(o.moves) == 1}
-    sentences += [f"{label} ends it." for label in _listed(scene, 0) if label in ends]
-    return " ".join(sentences)
-
-
-def _same_everywhere(scene: Scene) -> bool:
-    """Whether one second mover has the same choice after everything the first can do, and nothing comes after it."""
-    replies = list(zip(scene.histories, scene.labels, scene.game.information_sets, strict=True))[1:]
-    ways = {(len(history), labels, information.roles) for history, labels, information in replies}
-    return len(replies) == len(scene.labels[0]) and len(ways) == 1
+    joins = _JOINS_AT_ONCE if scene.shape.at_once else _JOINS
+    if any(scene.in_amounts(move.information) for outcome in scene.shape.ends[:1] for move in outcome.moves):
+        return joins[0].join(labels)  # 5-10 and 5/10 would be a range and a fraction.
+    return joins[scene.phrasing[2]].join(labels)
 
 
 def _payoffs(scene: Scene) -> str:
     first, second = scene.roles
-    head = _HEADS[scene.phrasing[1]].format(unit=scene.unit, Unit=scene.unit.capitalize(), first=first, second=second)
+    unit = scene.unit if scene.shape.rounds == 1 else f"{scene.unit} per round"
+    head = _HEADS[scene.phrasing[1]].format(unit=unit, Unit=unit.capitalize(), first=first, second=second)
     row = _TABLES[scene.phrasing[1]]
 
     def place(outcome: Outcome) -> tuple[int, ...]:
-        return tuple(scene.order[move.information].index(move.action) for move in outcome.moves)
+        return tuple(scene.place(move.information, move.action) for move in outcome.moves)
 
+    if len(scene.shape.ends) > MOST_ROWS:
+        raise WordsError(f"{scene.game.name}: its payoff table would have {len(scene.shape.ends)} rows; take fewer choices")
     rows = [
         row.format(path=path_name(scene, scene.path(o)), a=number(o.payoffs[0]), b=number(o.payoffs[1]))
-        for o in sorted(scene.game.outcomes, key=place)
+        for o in sorted(scene.shape.ends, key=place)
     ]
     return "\n".join([head, *rows])
 
@@ -104,69 +87,53 @@ def expected_play(scene: Scene, decision: int) -> str:
     """The stated belief about one decision, in words."""
     assert scene.belief is not None
     shares = dict(zip(scene.labels[decision], scene.belief[decision], strict=True))
-    listed = _listed(scene, decision)
-    certain = [label for label in listed if shares[label] == 1]
-    if certain:
-        return certain[0]
+    verb = f"{pick(scene, decision)} " if scene.in_amounts(decision) else ""
+    possible = [label for label in scene.listed(decision) if shares[label]]
+    if len(possible) == 1:
+        return verb + possible[0]
     whole = lcm(*(share.denominator for share in shares.values()))
-    if whole == len(listed) == 2:
-        return f"half {listed[0]}, half {listed[1]}"
-    parts = [(shares[label].numerator * (whole // shares[label].denominator), label) for label in listed]
-    return ", ".join(f"{part} of {whole} {label}" for part, label in parts)
+    if whole == len(possible) == 2:
+        return f"half {verb}{possible[0]}, half {verb}{possible[1]}"
+    parts = [(shares[label].numerator * (whole // shares[label].denominator), label) for label in possible]
+    return ", ".join(f"{part} of {whole} {verb}{label}" for part, label in parts)
 
 
 def _belief(scene: Scene) -> str:
     if scene.belief is None:
         return ""
-    parts = [f"{step_name(scene, d)}: {expected_play(scene, d)}" for d in scene.sequence]
-    return f"You expect of others: {'; '.join(parts)}."
+    parts = [(step_name(scene, d), expected_play(scene, d)) for d in scene.sequence]
+    others = "others" if len(scene.roles) == 2 else "each of the others"
+    return f"You expect of {others}: {'; '.join(f'{step}: {play}' if step else play for step, play in parts)}."
 
 
 def _question(scene: Scene) -> str:
     asked = _ASKED[scene.phrasing[0]]
     mark = "?" if asked.startswith("What") else "."
+    shared = scene.shape.at_once
+    of_them = f"You are one of the {NUMBER_NAMES[len(scene.roles)]}."
     if scene.decision is None:
-        steps = ", ".join(f"({n}) {step_name(scene, d)}" for n, d in enumerate(scene.asked, 1))
+        role = of_them if shared else _EITHER[scene.phrasing[2]]
         choices = ", ".join(f"choice {n}" for n in range(1, len(scene.asked) + 1))
-        return f"{_EITHER[scene.phrasing[2]]} {asked} {steps}{mark}\nEnd with: Answer: {choices}"
-    information = scene.game.information_sets[scene.decision]
-    role = scene.roles[information.roles[0]]
-    verb = _PAST[scene.phrasing[0]]
-    seen = "".join(f" {scene.roles[role]} {verb} {label}." for role, label in _moves_before(scene, scene.decision))
+        if len(scene.asked) == 1:
+            (only,) = scene.asked
+            choices = "choice"
+            steps = "" if shared else f" as {scene.roles[scene.game.information_sets[only].roles[0]]}"
+        else:
+            steps = " " + ", ".join(f"({n}) {step_name(scene, d)}" for n, d in enumerate(scene.asked, 1))
+        return f"{role} {asked}{steps}{mark}\nEnd with: Answer: {choices}"
+    role = of_them if shared else f"You are {scene.roles[scene.game.information_sets[scene.decision].roles[0]]}."
+    step = step_name(scene, scene.decision, told=True)
     # The step is named as in questions about a plan, which tells a small model how much of the derivation is wanted.
-    return f"You are {role}.{seen} {asked} {step_name(scene, scene.decision)}{mark}\nEnd with: Answer: choice"
+    return f"{role}{_told(scene, scene.decision)} {asked}{f' {step}' if step else ''}{mark}\nEnd with: Answer: choice"
 
 
-def _moves_before(scene: Scene, decision: int) -> list[tuple[int, str]]:
-    """Who did what before a decision."""
-    history = scene.histories[decision]
-    way = next(o.moves for o in scene.game.outcomes if scene.path(o)[: len(history)] == history and len(o.moves) > len(history))
-    return [(move.role, label) for move, label in zip(way, history, strict=False)]
-
-
-_PAST = ("picked", "chose", "took")
-
-
-def preference_in_words(preference: SocialPreferences) -> str:
-    """The instruction for a model that is told its preference instead of being trained on it."""
-    kappa, alpha, beta = (float(v) for v in (preference.kappa, preference.alpha, preference.beta))
-    own = "your own expected payoff given what you expect of others"
-    universal = "the payoff you would expect if everyone, in either role, followed the same plan as you"
-    if 0 < kappa < 1:
-        text = f"Your goal is {1 - kappa:g} times {own}, plus {kappa:g} times {universal}."
-    elif alpha or beta:
-        text = f"Your goal is {universal if kappa else own}."
-    elif kappa:
-        text = (
-            "Choose the plan that would give you the highest expected payoff if everyone, in either role, followed the same "
-            "plan as you."
-        )
-    else:
-        text = "You care only about your own expected payoff."
-    text += " Each role is equally likely for you."
-    for weight, gap, otherwise in ((alpha, "more", "less"), (beta, "less", "more")):
-        if weight:
-            verb = "Subtract" if weight > 0 else "Add"
-            text += f" {verb} {abs(weight):g} times the average amount by which the other gets {gap} than you, "
-            text += f"counted as zero whenever it gets {otherwise}."
-    return text + " Choose what reaches your goal best."
+def _told(scene: Scene, decision: int) -> str:
+    """Who did what before a decision, one sentence a move; where roles are alike, you and the other."""
+    shape = scene.shape
+    me = scene.game.information_sets[decision].roles[0]
+    others = ["The other"] * len(scene.roles) if shape.at_once else scene.roles
+    told = ""
+    for move, label in zip(shape.seen[decision], scene.histories[decision], strict=True):
+        when = f" in round {shape.round_of[move.information]}" if shape.rounds > 1 else ""
+        told += f" {'You' if move.role == me else others[move.role]} {picked(scene, move.information)} {label}{when}."
+    return told

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from fractions import Fraction
+from functools import cached_property, lru_cache
 from random import Random
 
 from moralfit.errors import WordsError
 from moralfit.games import Game, Outcome, Strategy
 from moralfit.words._frames import Frame
+from moralfit.words._numbers import NUMBER_NAMES, number
+from moralfit.words._shape import Shape, askable, shape_of
 
 #: How many ways the prompt has of saying each thing; a scene draws one number below it for each.
 PHRASINGS = 3
@@ -20,7 +23,7 @@ class Scene:
     """Everything that is said to an agent about one game, before it is put into a sentence.
 
     Attributes:
-        game: A game of two roles with perfect information.
+        game: A game that :func:`check_expressible` lets pass.
         frame: The cover story.
         labels: For each information set, the label of each of its actions (in the tree's action order).
         order: For each information set, the order in which its actions are listed.
@@ -34,11 +37,20 @@ class Scene:
     labels: tuple[tuple[str, ...], ...]
     order: tuple[tuple[int, ...], ...]
     setting: str
-    roles: tuple[str, str]
+    roles: tuple[str, ...]
     unit: str
     phrasing: tuple[int, int, int]
     belief: Strategy | None
     decision: int | None
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Who moves when, having seen what.
+
+        Raises:
+            WordsError: Words cannot express the game.
+        """
+        return shape_of(self.game)
 
     @cached_property
     def sequence(self) -> tuple[int, ...]:
@@ -46,12 +58,17 @@ class Scene:
 
         The tree's own order must not show: it begins with cooperation, so the first reply named would give the answer away.
         """
-        places: dict[int, tuple[int, ...]] = {}
-        for outcome in self.game.outcomes:
-            way = [self.order[move.information].index(move.action) for move in outcome.moves]
-            for depth, move in enumerate(outcome.moves):
-                places[move.information] = tuple(way[:depth])
-        return tuple(sorted(places, key=lambda decision: (len(places[decision]), places[decision])))
+        shape = self.shape
+
+        def place(decision: int) -> tuple[int, tuple[int, ...], int, tuple[int, ...]]:
+            number = shape.round_of[decision]
+            listed = [
+                (shape.round_of[move.information], self.place(move.information, move.action)) for move in shape.seen[decision]
+            ]
+            here = tuple(place for of, place in listed if of == number)
+            return number, tuple(place for of, place in listed if of < number), len(here), here
+
+        return tuple(sorted(range(len(self.labels)), key=place))
 
     @property
     def asked(self) -> tuple[int, ...]:
@@ -64,18 +81,24 @@ class Scene:
 
     @cached_property
     def histories(self) -> tuple[tuple[str, ...], ...]:
-        """For each information set, the labels of the moves before it."""
-        found: dict[int, tuple[str, ...]] = {}
-        for outcome in self.game.outcomes:
-            seen: tuple[str, ...] = ()
-            for move in outcome.moves:
-                found.setdefault(move.information, seen)
-                seen = (*seen, self.labels[move.information][move.action])
-        return tuple(found[i] for i in range(len(self.labels)))
+        """For each information set, the labels of the moves that are seen before it."""
+        return tuple(tuple(self.labels[move.information][move.action] for move in seen) for seen in self.shape.seen)
 
     def path(self, outcome: Outcome) -> tuple[str, ...]:
         """The labels on the way to an outcome."""
         return tuple(self.labels[move.information][move.action] for move in outcome.moves)
+
+    def place(self, decision: int, action: int) -> int:
+        """Where an action stands in the list of its decision, from 0."""
+        return self.order[decision].index(action)
+
+    def listed(self, decision: int) -> list[str]:
+        """The labels of a decision in the order in which they are listed."""
+        return [self.labels[decision][action] for action in self.order[decision]]
+
+    def in_amounts(self, decision: int) -> bool:
+        """Whether its actions are amounts, which are their own labels."""
+        return amounts(self.game.information_sets[decision].actions) is not None
 
     def label(self, decision: int, action: str) -> str:
         """What the scene calls a tree action."""
@@ -87,11 +110,18 @@ class Scene:
         return self.game.information_sets[decision].actions[labels.index(label.casefold())]
 
 
-def check_expressible(game: Game) -> None:
-    """Raises WordsError unless the game has two roles and perfect information without chance, as the prompts assume."""
-    nodes = {outcome.moves[:depth] for outcome in game.outcomes for depth in range(len(outcome.moves))}
-    if len(game.roles) != 2 or len(nodes) != len(game.information_sets) or any(o.chance != 1 for o in game.outcomes):
-        raise WordsError(f"{game.name}: only two-role games with perfect information and no chance moves can be put in words")
+@lru_cache(maxsize=1024)
+def amounts(actions: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The labels of a decision between amounts, whose actions are named by numbers; None for any other decision.
+
+    Raises:
+        WordsError: An amount has more than six decimals.
+    """
+    try:
+        values = [Fraction(action) for action in actions]
+    except (ValueError, ZeroDivisionError):
+        return None
+    return tuple(map(number, values))
 
 
 def sample_scene(
@@ -99,29 +129,61 @@ def sample_scene(
 ) -> Scene:
     """Draws story, labels, listing order, role names, unit and phrasing; the game, belief and question are as given.
 
+    Amounts are their own labels, listed upwards or downwards.
+
     Raises:
-        WordsError: The game is not one that prompts can express, or has more actions somewhere than labels.
+        WordsError: The game is not one that prompts can express, has more actions somewhere than labels, or has more decisions
+            than can be asked about at once; or no frame suits it.
         GameError: The belief does not fit the game.
     """
-    check_expressible(game)
-    frame = rng.choice(frames)
+    shape = shape_of(game)
+    if decision is None and None not in askable(game):
+        raise WordsError(f"{game.name}: {len(game.information_sets)} decisions are too many for one question; ask one by one")
+    crowd = len(game.roles) > 2
+    suited = [frame for frame in frames if frame.crowd or not crowd]
+    if not suited:
+        raise WordsError(f"{game.name}: has {len(game.roles)} roles, but the frames given are stories of two")
+    frame = rng.choice(suited)
     kinds = list(dict.fromkeys(information.actions for information in game.information_sets))
-    if any(len(kind) > 2 for kind in kinds):
-        raise WordsError(f"{game.name}: frames have labels for decisions between two actions, not {max(map(len, kinds))}")
-    if len(kinds) > len(frame.labels):
-        raise WordsError(f"{game.name}: needs {len(kinds)} pairs of labels, but frame {frame.name!r} has {len(frame.labels)}")
-    drawn = {}
-    for kind, pair in zip(kinds, rng.sample(frame.labels, len(kinds)), strict=True):
-        drawn[kind] = (tuple(rng.sample(pair, 2)), tuple(rng.sample(range(2), 2)))
-    return Scene(
+    numbers = {kind: amounts(kind) for kind in kinds}
+    worded = [kind for kind in kinds if numbers[kind] is None]
+    sizes = [len(kind) for kind in worded]
+    fitting = [labels for labels in frame.labels if len(labels) >= max(sizes, default=0)]
+    if worded and not fitting:
+        most = max(map(len, frame.labels), default=0)
+        raise WordsError(
+            f"{game.name}: frame {frame.name!r} has labels for decisions between {most} actions at most, not {max(sizes)}"
+        )
+    if len(worded) > len(fitting):
+        raise WordsError(f"{game.name}: needs {len(worded)} pairs of labels, but frame {frame.name!r} has {len(fitting)}")
+    drawn: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[int, ...]]] = {}
+    for kind, labels in zip(worded, rng.sample(fitting, len(worded)), strict=True):
+        drawn[kind] = (tuple(rng.sample(labels, len(kind))), tuple(rng.sample(range(len(kind)), len(kind))))
+    if len(worded) < len(kinds):
+        downwards = rng.random() < 0.5
+        for kind, known in numbers.items():
+            if known is not None:
+                upwards = sorted(range(len(known)), key=lambda action: Fraction(known[action]))
+                drawn[kind] = (known, tuple(upwards[::-1] if downwards else upwards))
+    setting = rng.choice(frame.settings)
+    roles: tuple[str, ...] = rng.choice(frame.roles)
+    if crowd:
+        setting = setting.format(Count=NUMBER_NAMES[len(game.roles)].capitalize())
+        roles = tuple(f"{frame.crowd} {role + 1}" for role in range(len(game.roles)))
+    else:
+        setting = setting.format(Count="Two")
+    scene = Scene(
         game=game,
         frame=frame,
         labels=tuple(drawn[information.actions][0] for information in game.information_sets),
         order=tuple(drawn[information.actions][1] for information in game.information_sets),
-        setting=rng.choice(frame.settings),
-        roles=rng.choice(frame.roles),
+        setting=setting,
+        roles=roles,
         unit=rng.choice(frame.units),
         phrasing=(rng.randrange(PHRASINGS), rng.randrange(PHRASINGS), rng.randrange(PHRASINGS)),
         belief=None if belief is None else game.strategy(belief),
         decision=decision,
     )
+    # What is known already need not be found again: data sets have many scenes.
+    vars(scene)["shape"] = shape
+    return scene
