@@ -13,9 +13,10 @@ from tiny_model import VALUES
 
 from moralfit.agents import Agent, LanguageAgent, RandomAgent, _answered, _left_padded, _positions
 from moralfit.evaluate import items
+from moralfit.games import make_transfer_game
 from moralfit.models import Base, Messages, chat_ids, load_base
 from moralfit.recipe import ModelSection, parse_recipe
-from moralfit.words import Scene, parse_reply
+from moralfit.words import Scene, parse_reply, render_prompt, sample_scene, transfer_frames
 
 Asked = Sequence[tuple[Scene, Messages]]
 
@@ -134,6 +135,15 @@ class TestProbabilities:
             for mine, plain in zip(found[n], expected, strict=True):
                 assert mine == pytest.approx(plain, abs=1e-4)
         assert len({round(p[0][0], 3) for p in found.values()}) > 6
+
+    def test_choices_between_more_than_two_options_are_left_out(self, base: Base, asked: Asked) -> None:
+        game = make_transfer_game("dictator_game", pie=8, step=2)
+        scene = sample_scene(Random(0), game, transfer_frames(game), None)
+        three: Messages = [{"role": "user", "content": render_prompt(scene)}]
+        found = dict(agent(base).probabilities([asked[0], (scene, three), asked[1]], [()] * 3))
+        assert found.keys() == {0, 2}
+        alone = dict(agent(base).probabilities([asked[1]], [()]))
+        assert found[2] == [pytest.approx(shares, abs=1e-5) for shares in alone[0]]
 
     def test_label_that_begins_another(self, base: Base, asked: Asked) -> None:
         from dataclasses import replace

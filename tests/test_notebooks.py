@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, and what they show is what their text says."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,10 @@ def test_games() -> None:
     exploiting = shown["table"][shown["table"]["T + S - 2R"] > 0]
     assert set(exploiting["optimal plans"]) == {"CDC"}
     assert shown["figure"].axes
+    assert shown["kantian"].mixed
+    assert shown["kantian"].strategies == (((shown["by_hand"], 1 - shown["by_hand"]),),)
+    assert shown["swerve"]["1"] == shown["by_hand"]
+    assert shown["swerve"]["0"] < shown["swerve"]["1/2"] < shown["swerve"]["1"]
+    for mean, exact in zip(shown["means"], shown["formula"], strict=True):
+        assert abs(mean - exact) <= Fraction(1, 4 * shown["tokens"])
+    assert shown["figure_good"].axes

@@ -113,14 +113,22 @@ class LanguageAgent:
     ) -> Iterator[tuple[int, list[list[float]]]]:
         """Probabilities of the options after a forced `Answer:`, from one forward pass a prompt.
 
+        Prompts that ask for a choice between more than two options are left out: such labels part at several places.
+
         Each decision is read at the token where its labels part, scaled to sum to one over the options. Later decisions of a
         plan are read given the agent's own earlier answers (`answers`, tree actions; the first listed option if it has none).
         """
         import torch
 
         tokenizer = self.base.tokenizer
-        lines = [self._answer_line(scene, messages, given) for (scene, messages), given in zip(asked, answers, strict=True)]
-        for positions in _batches([len(ids) for ids, _ in lines], self.batch_size):
+        lines = {
+            position: self._answer_line(scene, messages, given)
+            for position, ((scene, messages), given) in enumerate(zip(asked, answers, strict=True))
+            if all(len(scene.labels[decision]) == 2 for decision in scene.asked)
+        }
+        numbers = list(lines)
+        for batch in _batches([len(lines[position][0]) for position in numbers], self.batch_size):
+            positions = [numbers[place] for place in batch]
             ids, mask = _left_padded([lines[p][0] for p in positions], tokenizer.pad_token_id, self.base.machine.device)
             keep = max(len(lines[p][0]) - min(place for place, _ in lines[p][1]) for p in positions) + 1
             with torch.no_grad(), self._adapter():

@@ -23,6 +23,10 @@ class WordsError(MoralfitError):
     """A game that the words cannot express, or a sample whose text does not prove its answer."""
 
 
+class EstimationError(MoralfitError):
+    """Choices that cannot be read, or an estimation that makes no sense as asked for."""
+
+
 class ModelError(MoralfitError):
     """A model, tokenizer or adapter that is missing, damaged or does not fit."""
 

@@ -183,10 +183,14 @@ class EvaluationSection(Section):
     """What is played after training."""
 
     prompts: int = Field(default=60, ge=1)
+    # Off unless asked for: fewer than some ten prompts for each of a dozen families say little about any of them, and that many
+    # would double an evaluation of the default size. It also leaves evaluations from before this key as they are.
+    transfer_prompts: int = Field(default=0, ge=0)
     batch_size: int = Field(default=16, ge=1)
     max_new_tokens: int = Field(default=256, ge=8)
     compare: Annotated[tuple[Literal["base", "prompted", "random"], ...], Strict(strict=False)] = ("base", "prompted", "random")
     probabilities: bool = True
+    elicit_beliefs: bool = False
 
 
 class HubSection(Section):

@@ -190,6 +190,60 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
     return int(stop.value.code or 0), out.err if stop.value.code else out.out
 
 
+def test_overrides_add_the_transfer_test_and_what_others_are_expected_to_do(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["evaluation.transfer_prompts=12", "evaluation.elicit_beliefs=true", "evaluation.compare=[base]"]
+    code, text = cli(monkeypatch, capsys, str(RUN), *changes)
+    assert code == 0
+    assert "Other games, never trained on" in text
+    assert "What does each agent want?" in text
+    out = RUN / "evaluation"
+    found = records(out)
+    assert {r["split"] for r in found} == {"payoffs", "words", "games"}
+    assert len({r["prompt_id"] for r in found if r["split"] == "games"}) == 12
+    summary = json.loads((out / "summary.json").read_text())
+    assert {e["agent"] for e in summary["estimates"]} == {"base", "tuned"}
+    said = (out / "beliefs.jsonl").read_text()
+    assert len(said.splitlines()) == 2 * len({r["prompt_id"] for r in found if r["belief"] is None})
+    assert "What does each agent want?" in (RUN / "report.html").read_text()
+    asked = counted(monkeypatch)
+    assert cli(monkeypatch, capsys, str(RUN), *changes)[0] == 0
+    assert not asked, "a finished evaluation asks nothing"
+    assert (out / "beliefs.jsonl").read_text() == said
+    code, error = cli(monkeypatch, capsys, str(RUN), *changes[1:])
+    assert code == 2
+    assert "holds an evaluation of other prompts" in error
+    assert records(out) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lora.r=8"], "'lora.r=8': only keys of the evaluation section can be changed here"),
+        (["preference=economicus"], "runs/tiny-moralis-1 was trained with the rest"),
+        (["evaluation={prompts: 3}"], "only keys of the evaluation section"),
+        (["evaluation.promts=3"], "evaluation.promts: unknown key, did you mean 'prompts'?"),
+        (["evaluation.transfer_prompts=-1"], "evaluation.transfer_prompts: input should be greater than or equal to 0"),
+        (["evaluation.transfer_prompts=many"], "evaluation.transfer_prompts: input should be a valid integer"),
+    ],
+)
+def test_overrides_that_make_no_sense(
+    arguments: list[str], message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = cli(monkeypatch, capsys, str(RUN), *arguments)
+    assert code == 2
+    assert message in error
+    assert not (RUN / "evaluation").exists()
+
+
+def test_overrides_alone_are_not_enough(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = cli(monkeypatch, capsys, "evaluation.prompts=3")
+    assert (code, error) == (2, "moralfit: name a run folder or an adapter folder to evaluate\n")
+
+
 @pytest.mark.parametrize("fault", ["nowhere", "unfinished", "no recipe", "bad recipe", "pickle", "other base"])
 def test_errors_are_one_message(
     fault: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

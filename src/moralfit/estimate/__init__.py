@@ -6,6 +6,7 @@ is linear in (kappa, alpha, beta); with type-I extreme-value noise of scale lamb
 follow a conditional logit. Start with :func:`read_choices`, :func:`from_records` or :func:`simulate`, then :func:`estimate`.
 """
 
+from moralfit.errors import EstimationError
 from moralfit.estimate._bruhin import (
     allocation_choices,
     load_bruhin2019,
@@ -14,7 +15,7 @@ from moralfit.estimate._bruhin import (
     score_predictions,
     trust_features,
 )
-from moralfit.estimate._choices import Choices, EstimationError
+from moralfit.estimate._choices import Choices
 from moralfit.estimate._compare import Comparison, LikelihoodRatio, compare
 from moralfit.estimate._design import Design, Identification, design, identification, payoff_games, situations_of
 from moralfit.estimate._diagnose import Region

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError, collect, named
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices, collect, named
 from moralfit.estimate._model import LAMBDA
 
 if TYPE_CHECKING:

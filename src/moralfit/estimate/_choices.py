@@ -16,17 +16,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from moralfit.errors import MoralfitError
+from moralfit.errors import EstimationError
 
 Array: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
 
 #: An agent, or None for all, and what is to be said.
 Note: TypeAlias = tuple[str | None, str]
-
-
-class EstimationError(MoralfitError):
-    """Choices that cannot be read, or an estimation that makes no sense as asked for."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError, named
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices, named
 from moralfit.estimate._diagnose import WEAK, null_space
 from moralfit.estimate._model import LAMBDA, Reduced, check_fixed, reduce
 from moralfit.estimate._plans import PREFERENCE_FEATURES, Situation, from_plans

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, EstimationError
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array
 from moralfit.estimate._diagnose import Region
 from moralfit.estimate._model import LAMBDA
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from moralfit.estimate._choices import EstimationError
+from moralfit.errors import EstimationError
 from moralfit.estimate._estimate import Estimate
 from moralfit.preferences import SocialPreferences
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError, named
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices, named
 from moralfit.estimate._diagnose import null_space, penalised, rationalising, recession, weakness
 from moralfit.estimate._estimate import Estimate, StandardErrors, Status
 from moralfit.estimate._logit import Logit, search

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices
 from moralfit.estimate._diagnose import null_space, runs_away
 from moralfit.estimate._logit import FARTHEST, Logit, maximise
 from moralfit.estimate._model import LAMBDA, Reduced, check_fixed, reduce

@@ -12,7 +12,8 @@ from math import inf, isfinite, nan
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError, named
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices, named
 from moralfit.estimate._logit import Logit, scaled
 
 LAMBDA = "lambda"

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError, collect
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices, collect
 from moralfit.games import Game, Strategy
 
 #: A game with what the player believes about others, as :meth:`Game.strategy` takes it.

@@ -8,7 +8,8 @@ from math import isfinite
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices
 from moralfit.estimate._diagnose import runs_away
 from moralfit.estimate._estimate import Estimate
 from moralfit.estimate._logit import Maximum, search

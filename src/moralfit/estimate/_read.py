@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from moralfit.errors import GameError
-from moralfit.estimate._choices import Array, Choices, EstimationError, Note, collect, named
+from moralfit.errors import EstimationError, GameError
+from moralfit.estimate._choices import Array, Choices, Note, collect, named
 from moralfit.estimate._plans import PREFERENCE_FEATURES, answering, belief_text, game_key, plan_features, plan_number
 from moralfit.games import GAMES, Game, Strategy
 

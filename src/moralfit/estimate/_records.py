@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from moralfit.errors import GameError
-from moralfit.estimate._choices import Choices, EstimationError, named
+from moralfit.errors import EstimationError, GameError
+from moralfit.estimate._choices import Choices, named
 from moralfit.estimate._plans import answering
 from moralfit.estimate._read import _Collector
 from moralfit.games import GAMES, Game, Strategy

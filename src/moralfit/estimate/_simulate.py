@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moralfit.estimate._choices import Array, Choices, EstimationError
+from moralfit.errors import EstimationError
+from moralfit.estimate._choices import Array, Choices
 from moralfit.estimate._plans import Situation, belief_text, from_plans, game_key, plan_features
 from moralfit.games import GAMES
 from moralfit.preferences import SocialPreferences

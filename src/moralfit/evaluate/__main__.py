@@ -1,4 +1,4 @@
-"""`python -m moralfit.evaluate RUN_OR_ADAPTER...`: plays adapters beside their base and prints what came out."""
+"""`python -m moralfit.evaluate RUN_OR_ADAPTER... [evaluation.key=value...]`: plays adapters beside their base."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from typing import Annotated
 import typer
 
 from moralfit.console import make_console, run_cli, silence_progress_bars
+from moralfit.errors import RunError
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def main(
-    places: Annotated[
-        list[Path], typer.Argument(help="Run folders or adapter folders; the first one's recipe says what is played.")
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PLACES... [OVERRIDES]...",
+            help="Run folders or adapter folders; the first one's recipe says what is played, with dotted overrides of its "
+            "evaluation section such as evaluation.transfer_prompts=44.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Where to write; by default a run's own folder, else one beside it.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an evaluation of something else that stands there.")] = False,
 ) -> None:
     """Evaluate adapters on held-out games. Run again to continue an interrupted evaluation."""
+    overrides = [argument for argument in arguments if "=" in argument and not Path(argument).exists()]
+    places = [Path(argument) for argument in arguments if argument not in overrides]
+    if not places:
+        raise RunError("name a run folder or an adapter folder to evaluate")
     silence_progress_bars()
-    from moralfit.evaluate import by_decision, find_adapter, overview
+    from moralfit.evaluate import find_adapter, tables
     from moralfit.evaluate._run import evaluate_and_report
 
     console = make_console()
-    found = [find_adapter(place) for place in places]
+    found = [find_adapter(place, () if number else overrides) for number, place in enumerate(places)]
     if out is None:
         first = places[0].resolve()
         if len(places) > 1:
@@ -35,8 +45,8 @@ def main(
             # An adapter folder stays as it is, ready to be pushed.
             first = first.with_name(f"{first.name}-evaluated")
         out = first / "evaluation"
-    summary, report = evaluate_and_report(places, out, overwrite, console)
-    console.print(overview(summary), by_decision(summary))
+    summary, report = evaluate_and_report(places, out, overwrite, console, overrides)
+    console.print(tables(summary))
     console.print(f"records, summary and report: {report.parent}")
 
 

@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 
 from moralfit.agents import Agent, LanguageAgent, RandomAgent
-from moralfit.errors import ModelError, RunError
+from moralfit.errors import ModelError, RecipeError, RunError
+from moralfit.evaluate._beliefs import elicit, forget
+from moralfit.evaluate._estimates import estimates
 from moralfit.evaluate._play import SCHEMA, play
-from moralfit.evaluate._scenes import HELD, items
+from moralfit.evaluate._scenes import PARTS, items
 from moralfit.evaluate._summary import summarise
 from moralfit.files import sha256, write_json
 from moralfit.models import Base, add_adapter, load_base, read_adapter_config
-from moralfit.recipe import Recipe, parse_recipe
+from moralfit.recipe import Recipe, load_recipe, parse_recipe
 from moralfit.words import preference_in_words
 
 #: The recipe's copy inside an adapter folder, so that an adapter alone can be evaluated.
@@ -33,11 +35,15 @@ class Tuned:
     recipe: Recipe
 
 
-def find_adapter(place: Path) -> tuple[Path, Recipe]:
+def find_adapter(place: Path, overrides: Sequence[str] = ()) -> tuple[Path, Recipe]:
     """The adapter folder and recipe of a run folder or of an adapter folder.
 
+    Args:
+        overrides: Changes to the recipe's evaluation, such as `evaluation.transfer_prompts=44`.
+
     Raises:
-        RunError: It is neither, or the run is unfinished. ModelError: The adapter is damaged.
+        RunError: It is neither, or the run is unfinished. ModelError: The adapter is damaged. RecipeError: An override makes no
+            sense, or is about something that the adapter was trained with.
     """
     if not place.is_dir():
         raise RunError(f"{place}: no such run or adapter folder")
@@ -55,7 +61,12 @@ def find_adapter(place: Path) -> tuple[Path, Recipe]:
         values = None
     if not isinstance(values, dict):
         raise RunError(f"{path}: damaged, it holds no recipe")
-    return folder, parse_recipe(values, str(path))
+    if fixed := [override for override in overrides if not override.startswith("evaluation.")]:
+        raise RecipeError(
+            f"{fixed[0]!r}: only keys of the evaluation section can be changed here, as in evaluation.prompts=100; "
+            f"{place} was trained with the rest"
+        )
+    return folder, load_recipe(path, overrides) if overrides else parse_recipe(values, str(path))
 
 
 def evaluate(
@@ -64,21 +75,24 @@ def evaluate(
     overwrite: bool = False,
     progress: Callable[[Agent, int, int], None] = lambda agent, done, total: None,
     say: Callable[[str], None] = lambda text: None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Plays the adapters of runs or adapter folders beside their common base, and writes `out`.
 
     Args:
         places: Run or adapter folders; the first one's recipe says what is played.
-        out: Gets `records.jsonl`, `settings.json` and `summary.json`.
+        out: Gets `records.jsonl`, `settings.json`, `summary.json` and, where beliefs are elicited, `beliefs.jsonl`.
         progress: Called with an agent, its items done, and the items in all. say: Prints a line.
+        overrides: Changes to the evaluation section of that recipe, such as `evaluation.transfer_prompts=44`.
 
     Returns:
         The summary as written.
 
     Raises:
-        RunError, ModelError: Something is missing, damaged, for another base, or without effect.
+        RunError, ModelError: Something is missing, damaged, for another base, or without effect. RecipeError: As
+            :func:`find_adapter`.
     """
-    tuned = _named([find_adapter(place) for place in places])
+    tuned = _named([find_adapter(place, () if number else overrides) for number, place in enumerate(places)])
     recipe = tuned[0].recipe
     configs = [read_adapter_config(t.folder) for t in tuned]
     bases = dict.fromkeys(config["base_model_name_or_path"] for config in configs)
@@ -92,14 +106,23 @@ def evaluate(
         say(f"{t.folder}: reloaded; moves the probe logits by up to {base.adapters[t.key]:.2f}")
     targets = {t.recipe.preference.build().name: t.recipe.preference.build() for t in tuned}
     agents, fingerprints, described = _agents(recipe, base, tuned)
-    played = [item for split in HELD for item in items(recipe, split)]
+    played = [item for part in PARTS for item in items(recipe, part)]
     total = len(played)
     by_key = {agent.key: agent for agent in agents}
+    if overwrite:
+        forget(out)
     records = play(
         out, agents, fingerprints, played, targets, recipe.evaluation.probabilities,
         lambda key, done: progress(by_key[key], done, total), overwrite, 4 * recipe.evaluation.batch_size,
     )  # fmt: skip
-    summary = {"schema": SCHEMA, "agents": described, "rows": summarise(records, list(targets))}
+    summary: dict[str, Any] = {"schema": SCHEMA, "agents": described, "rows": summarise(records, list(targets))}
+    beliefs: list[dict[str, Any]] = []
+    if recipe.evaluation.elicit_beliefs:
+        unstated = sum(item.scene.belief is None for item in played)
+        say(f"asking agents what they expect of others, {unstated} prompts each")
+        beliefs = elicit(out, agents, fingerprints, played, 4 * recipe.evaluation.batch_size)
+    preferences = {agent["key"]: targets.get(agent["preference"] or "") for agent in described}
+    summary["estimates"] = estimates(records, preferences, beliefs)
     write_json(out / "summary.json", summary)
     return summary
 

@@ -140,7 +140,7 @@ def _records(
                 "prompt_id": item.id,
                 "seed": item.seed,
                 "game": game.name,
-                "payoffs": {letter: int(value) for letter, value in game.parameters.items()},
+                "payoffs": {letter: _plain(value) for letter, value in game.parameters.items()},
                 "region": item.region,
                 "frame": scene.frame.name,
                 "ask": "plan" if scene.decision is None else "decision",
@@ -154,8 +154,14 @@ def _records(
                 "status": status,
                 "action": actions[place] if actions else None,
                 "optimum": {name: list(found.optimum[place]) for name, found in targets.items()},
+                "optimum_kind": {name: found.kinds[place] for name, found in targets.items()},
                 "advantage": {name: found.advantage[place] for name, found in targets.items()},
                 "probabilities": None if probabilities is None else [round(p, 6) for p in probabilities[place]],
             }
         )
     return found
+
+
+def _plain(value: Any) -> int | float:
+    """Whole numbers as people write them."""
+    return int(value) if value == int(value) else float(value)

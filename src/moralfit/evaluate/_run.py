@@ -15,7 +15,9 @@ from moralfit.evaluate._evaluate import evaluate
 from moralfit.report import write_comparison, write_report
 
 
-def evaluate_and_report(places: Sequence[Path], out: Path, overwrite: bool, console: Console) -> tuple[dict[str, Any], Path]:
+def evaluate_and_report(
+    places: Sequence[Path], out: Path, overwrite: bool, console: Console, overrides: Sequence[str] = ()
+) -> tuple[dict[str, Any], Path]:
     """Evaluates into `out` and writes the report beside it: the run's own, or one that compares several adapters."""
     with ExitStack() as stack:
         bars: dict[str, Any] = {}
@@ -26,7 +28,7 @@ def evaluate_and_report(places: Sequence[Path], out: Path, overwrite: bool, cons
                 bars[agent.key] = stack.enter_context(bar(console, agent.name, total))
             bars[agent.key](done)
 
-        summary = evaluate(places, out, overwrite, progress, console.print)
+        summary = evaluate(places, out, overwrite, progress, console.print, overrides)
     run = out.parent
     report = write_report(run) if (run / "recipe.yaml").exists() else write_comparison(run)
     return summary, report

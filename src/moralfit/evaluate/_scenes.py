@@ -1,4 +1,4 @@
-"""What is played in an evaluation: scenes with payoffs that were never trained on, the same for every agent and preference."""
+"""What is played in an evaluation: scenes that were never trained on, the same for every agent and preference."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from random import Random
 from typing import Literal, TypeAlias
 
 from moralfit.dataset import Sampler, held_out
-from moralfit.games import REGIONS, Region, make_game, sample_payoffs
+from moralfit.errors import GameError
+from moralfit.games import REGIONS, TRANSFER_GAMES, Game, Region, Strategy, make_game, sample_payoffs
 from moralfit.models import Messages
-from moralfit.preferences import SocialPreferences
-from moralfit.recipe import Recipe
-from moralfit.solve import assumed_belief, optimal_plans
-from moralfit.words import Scene, frames, render_prompt, sample_scene
+from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
+from moralfit.recipe import BELIEF_SHARES, Recipe
+from moralfit.solve import assumed_belief, optimal_plans, solve
+from moralfit.words import Scene, askable, frames, render_prompt, sample_scene, transfer_frames
 
 #: `payoffs`: other payoffs than in training. `words`: those, and other frames, labels and units.
 Held: TypeAlias = Literal["payoffs", "words"]
 HELD: tuple[Held, ...] = ("payoffs", "words")
+#: `games`: other games, which no data set holds.
+Part: TypeAlias = Literal["payoffs", "words", "games"]
+PARTS: tuple[Part, ...] = (*HELD, "games")
+#: An optimum that is one action, several equally good ones, or a mixture of several.
+Kind: TypeAlias = Literal["unique", "tied", "mixed"]
+
+#: Preferences that all must have a pure belief by convention before a prompt about another game leaves the belief unstated.
+_REFERENCES = (HomoEconomicus(), *(HomoMoralis(Fraction(quarters, 4)) for quarters in (1, 2, 3)))
+_UNSTATED = 0
 
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt of an evaluation."""
+    """One prompt of an evaluation. `region` is None for the games of the transfer test."""
 
-    split: Held
+    split: Part
     number: int
     seed: str
-    region: Region
+    region: Region | None
     scene: Scene
     messages: Messages
 
@@ -42,23 +52,28 @@ class Target:
     """What a preference does in one scene.
 
     Attributes:
-        optimum: For each asked decision the optimal actions; empty where no belief is stated and none follows by convention.
+        optimum: For each asked decision the optimal actions, alone or as part of a mixture; empty where no belief is stated and
+            none follows by convention.
+        kinds: For each asked decision what kind of optimum that is; None where there is none.
         advantage: For each asked decision the utility, in points, of the best plan with the first action less that of the best
-            with another.
+            with another; None where more than two actions or mixtures are to be compared.
     """
 
     optimum: tuple[tuple[str, ...], ...]
+    kinds: tuple[Kind | None, ...]
     advantage: tuple[float | None, ...]
 
 
-def items(recipe: Recipe, split: Held) -> list[Item]:
-    """The prompts of a split. Games and payoff regions take turns; nothing depends on a preference, for fair comparison."""
+def items(recipe: Recipe, part: Part) -> list[Item]:
+    """The prompts of a part. Games take turns, as do payoff regions; nothing depends on a preference, for fair comparison."""
+    if part == "games":
+        return _transfer_items(recipe)
     data = recipe.data
     # The sampler draws beliefs; its answers, which depend on a preference, are not used.
     sampler = Sampler(data, recipe.preference.build(), recipe.seed)
     found = []
     for number in range(recipe.evaluation.prompts):
-        seed = f"{recipe.seed}/evaluate/{split}/{number}"
+        seed = f"{recipe.seed}/evaluate/{part}/{number}"
         rng = Random(seed)
         name = data.games[number % len(data.games)]
         where = REGIONS[number // len(data.games) % len(REGIONS)]
@@ -67,27 +82,87 @@ def items(recipe: Recipe, split: Held) -> list[Item]:
         game = make_game(name, *payoffs)
         decisions = len(game.information_sets)
         decision = None if rng.random() < data.plan_share else rng.randrange(decisions)
-        scene = sample_scene(rng, game, frames(split == "words"), sampler.belief(rng, decisions), decision)
-        messages = [{"role": "user", "content": render_prompt(scene)}]
-        if data.system is not None:
-            messages.insert(0, {"role": "system", "content": data.system})
-        found.append(Item(split, number, seed, where, scene, messages))
+        scene = sample_scene(rng, game, frames(part == "words"), sampler.belief(rng, decisions), decision)
+        found.append(Item(part, number, seed, where, scene, _messages(recipe, scene)))
     return found
 
 
+def _transfer_items(recipe: Recipe) -> list[Item]:
+    """The families of the transfer test in turn, in their own stories.
+
+    As in training, whole plans are asked for with the recipe's share (one decision, where a plan is too long for one question)
+    and kinds of beliefs are drawn with the recipe's weights. A belief is left unstated only where convention fills it in.
+    """
+    families = tuple(TRANSFER_GAMES.values())
+    found = []
+    for number in range(recipe.evaluation.transfer_prompts):
+        seed = f"{recipe.seed}/evaluate/games/{number}"
+        rng = Random(seed)
+        game = families[number % len(families)].sample(rng)
+        plans, singles = None in askable(game), [decision for decision in askable(game) if decision is not None]
+        decision = None if plans and (rng.random() < recipe.data.plan_share or not singles) else rng.choice(singles)
+        scene = sample_scene(rng, game, transfer_frames(game), _belief(rng, game, recipe.data.beliefs.weights), decision)
+        found.append(Item("games", number, seed, None, scene, _messages(recipe, scene)))
+    return found
+
+
+def _messages(recipe: Recipe, scene: Scene) -> Messages:
+    messages = [{"role": "user", "content": render_prompt(scene)}]
+    if recipe.data.system is not None:
+        messages.insert(0, {"role": "system", "content": recipe.data.system})
+    return messages
+
+
+def _belief(rng: Random, game: Game, weights: tuple[float, ...]) -> Strategy | None:
+    """A belief of a random kind about play of any game; None where none is to be stated."""
+    kind = rng.choices(range(len(BELIEF_SHARES)), weights)[0]
+    if kind == _UNSTATED:
+        if _conventional(game):
+            return None
+        kind = rng.choices(range(1, len(BELIEF_SHARES)), weights[1:] if any(weights[1:]) else (0, 1, 0))[0]
+    shares = BELIEF_SHARES[kind]
+    assert shares is not None
+    entries = []
+    for information in game.information_sets:
+        # Of several actions, others take one or two: more would be a long sentence.
+        one, other = rng.sample(range(len(information.actions)), 2)
+        entry = [Fraction(0)] * len(information.actions)
+        entry[one] = rng.choice(shares)
+        entry[other] = 1 - entry[one]
+        entries.append(entry)
+    return game.strategy(entries)
+
+
+def _conventional(game: Game) -> bool:
+    """Whether everybody, whatever the weight on what if everyone did this, would expect something definite of others."""
+    try:
+        beliefs = (assumed_belief(game, preference) for preference in _REFERENCES)
+        return all(belief is not None and all(p in (0, 1) for entry in belief for p in entry) for belief in beliefs)
+    except GameError:
+        return False
+
+
 def target(scene: Scene, preference: SocialPreferences) -> Target:
-    """The solver's answer to a scene, ties included."""
+    """The solver's answer to a scene, ties and mixtures included."""
     game = scene.game
-    belief = scene.belief if scene.belief is not None else assumed_belief(game, preference)
-    if belief is None:
-        return Target(((),) * len(scene.asked), (None,) * len(scene.asked))
-    solution = optimal_plans(game, preference, belief)
-    plans = list(zip(game.plans(), solution.utilities, strict=True))
-    advantage = []
+    try:
+        optimum = solve(game, preference, scene.belief)
+    except GameError:
+        nothing = (None,) * len(scene.asked)
+        return Target(((),) * len(scene.asked), nothing, nothing)
+    kinds: list[Kind] = []
     for decision in scene.asked:
-        first = game.information_sets[decision].actions[0]
-        best: dict[bool, Fraction] = {}
-        for plan, utility in plans:
-            best[plan[decision] == first] = max(utility, best.get(plan[decision] == first, utility))
-        advantage.append(float(best[True] - best[False]))
-    return Target(tuple(solution.actions(decision) for decision in scene.asked), tuple(advantage))
+        mixes = any(sum(p > 0 for p in strategy[decision]) > 1 for strategy in optimum.strategies)
+        kinds.append("unique" if len(optimum.actions(decision)) == 1 else "mixed" if mixes else "tied")
+    advantage: list[float | None] = [None] * len(scene.asked)
+    pairs = [place for place, decision in enumerate(scene.asked) if len(game.information_sets[decision].actions) == 2]
+    if pairs and (game.multilinear or not preference.kappa):
+        plans = list(zip(game.plans(), optimal_plans(game, preference, optimum.belief).utilities, strict=True))
+        for place in pairs:
+            decision = scene.asked[place]
+            first = game.information_sets[decision].actions[0]
+            best: dict[bool, Fraction] = {}
+            for plan, utility in plans:
+                best[plan[decision] == first] = max(utility, best.get(plan[decision] == first, utility))
+            advantage[place] = float(best[True] - best[False])
+    return Target(tuple(optimum.actions(decision) for decision in scene.asked), tuple(kinds), tuple(advantage))

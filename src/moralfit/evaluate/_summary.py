@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from math import sqrt
 from typing import Any
 
@@ -58,64 +59,100 @@ def sensitivity(first: Sequence[float], asked_for: Sequence[bool], clusters: Seq
 def summarise(records: Sequence[dict[str, Any]], targets: Sequence[str]) -> list[dict[str, Any]]:
     """One row for each agent, target preference, split, game (or `all`) and decision (or `all`).
 
-    Agreement counts only decisions with a unique optimum; a reply that states no choice agrees with nothing. Cooperation is the
-    share of the tree's first action among stated choices, and `optimal_cooperation` what theory does on the decisions that
-    agreement counts.
+    Agreement counts the decisions at which the optimum rules some action out: with two actions, those with a unique optimum;
+    with more, any action that is optimal alone, tied or as part of a mixture agrees. A reply that states no choice agrees with
+    nothing. Cooperation is the share of the tree's first action among stated choices, and `optimal_cooperation` what theory
+    does on the decisions that agreement counts. Where amounts are chosen, whose first is no more cooperative than the last,
+    `amount` and `optimal_amount` take their place: from 0, the least that can be chosen, to 1, the most. Sensitivity is about
+    decisions between two actions that are no amounts.
+
+    Games of the transfer test have no rows for their decisions: too few prompts share one.
     """
     if not records:
         return []
     frame = pd.DataFrame.from_records(records)
+    frame["worded"] = [not _amounts(actions) for actions in frame["actions"]]
     rows = []
     for agent in frame["agent"].unique():
         for target in targets:
             for split in frame["split"].unique():
                 part = frame[(frame["agent"] == agent) & (frame["split"] == split)]
-                for game, decision, group in _groups(part):
+                for game, decision, group in _groups(part, split != "games"):
                     head = {"agent": agent, "target": target, "split": split, "game": game, "decision": decision}
-                    rows.append({**head, **_row(group, target)})
+                    row = _row(group, target)
+                    if split == "games" and game == "all":
+                        # First actions, and amounts, of different games have nothing in common.
+                        row |= dict.fromkeys(("cooperation", "optimal_cooperation", "amount", "optimal_amount"))
+                    rows.append({**head, **row})
     return rows
 
 
-def _groups(part: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def _groups(part: pd.DataFrame, by_decision: bool) -> Iterator[tuple[str, str, pd.DataFrame]]:
     if len(part):
         yield "all", "all", part
     for game in part["game"].unique():
         of_game = part[part["game"] == game]
         yield game, "all", of_game
-        for decision in of_game["decision"].unique():
+        for decision in of_game["decision"].unique() if by_decision else ():
             yield game, decision, of_game[of_game["decision"] == decision]
+
+
+def _amounts(actions: Sequence[str]) -> list[float]:
+    """The numbers that actions are named by; none where they are named by words."""
+    try:
+        return [float(Fraction(action)) for action in actions]
+    except ValueError:
+        return []
+
+
+def _amount(actions: Sequence[str], chosen: Sequence[str]) -> float:
+    """Where the mean of the chosen amounts lies between the least and the most that can be chosen, in [0, 1]."""
+    known = _amounts(actions)
+    return (float(np.mean(_amounts(chosen))) - min(known)) / (max(known) - min(known))
 
 
 def _row(group: pd.DataFrame, target: str) -> dict[str, Any]:
     optimum = group["optimum"].map(lambda optima: optima[target])
-    unique = group[optimum.map(len) == 1]
-    best = optimum[optimum.map(len) == 1].map(lambda actions: actions[0])
-    first = unique["actions"].map(lambda actions: actions[0])
-    took = group[group["action"].notna()]
-    cooperated = (took["action"] == took["actions"].map(lambda actions: actions[0])).astype(float)
-    stated = unique["action"].notna()
-    answered = unique[stated]
-    read = unique[unique["probabilities"].notna()]
+    decided = (optimum.map(len) > 0) & (optimum.map(len) < group["actions"].map(len))
+    counted, best = group[decided], optimum[decided]
+    agrees = [action in actions for action, actions in zip(counted["action"], best, strict=True)]
+    read = counted[counted["probabilities"].notna()]
     probability = [
-        share[actions.index(wanted)]
+        sum(share[actions.index(action)] for action in wanted)
         for share, actions, wanted in zip(read["probabilities"], read["actions"], best[read.index], strict=True)
     ]
+    took = group[group["action"].notna()]
+    worded = took[took["worded"]]
+    cooperated = (worded["action"] == worded["actions"].map(lambda actions: actions[0])).astype(float)
+    given = took[~took["worded"]]
+    amounts = [_amount(actions, [action]) for actions, action in zip(given["actions"], given["action"], strict=True)]
+    # Between two words: whether theory asks for the first, and whether it was taken.
+    pairs = counted[counted["worded"] & (counted["actions"].map(len) == 2)]
+    first = pairs["actions"].map(lambda actions: actions[0])
+    asked = best[pairs.index].map(lambda actions: actions[0]) == first
+    stated = pairs["action"].notna()
+    in_amounts = counted[~counted["worded"]]
+    optimal = [_amount(actions, wanted) for actions, wanted in zip(in_amounts["actions"], best[in_amounts.index], strict=True)]
     return {
-        "n": len(unique),
-        "clusters": int(unique["prompt_id"].nunique()),
-        "agreement": cluster_rate((unique["action"] == best).astype(float).tolist(), unique["prompt_id"].tolist())
-        if len(unique)
-        else None,
-        "cooperation": cluster_rate(cooperated.tolist(), took["prompt_id"].tolist()) if len(took) else None,
-        "optimal_cooperation": float((best == first).mean()) if len(unique) else None,
+        "n": len(counted),
+        "clusters": int(counted["prompt_id"].nunique()),
+        "agreement": _rate(agrees, counted),
+        "cooperation": _rate(cooperated.tolist(), worded),
+        "optimal_cooperation": float(asked.mean()) if len(pairs) else None,
+        "amount": _rate(amounts, given),
+        "optimal_amount": float(np.mean(optimal)) if optimal else None,
         "sensitivity": sensitivity(
-            (answered["action"] == first[stated]).astype(float).tolist(),
-            (best[stated] == first[stated]).tolist(),
-            answered["prompt_id"].tolist(),
+            (pairs["action"] == first)[stated].astype(float).tolist(),
+            asked[stated].tolist(),
+            pairs["prompt_id"][stated].tolist(),
         )
-        if len(answered)
+        if stated.any()
         else None,
-        "probability": cluster_rate(probability, read["prompt_id"].tolist()) if len(read) else None,
+        "probability": _rate(probability, read),
         "invalid": float((group["status"] == "unparseable").mean()),
         "refused": float((group["status"] == "refused").mean()),
     }
+
+
+def _rate(values: Sequence[float], group: pd.DataFrame) -> Estimate | None:
+    return cluster_rate(values, group["prompt_id"].tolist()) if len(group) else None

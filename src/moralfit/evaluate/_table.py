@@ -1,7 +1,8 @@
-"""The tables that a person reads at the end of a run, at most 100 columns wide."""
+"""The tables of agreement that a person reads at the end of a run, at most 100 columns wide."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,32 +11,34 @@ from rich.table import Table
 from rich.text import Text
 
 _SHORT = {"random": "random", "base": "base", "prompted": "prompted", "adapter": "tuned"}
-_PAYOFFS, _WORDS = "payoffs", "words"
+_PAYOFFS, _WORDS, _GAMES = "payoffs", "words", "games"
 
 
 def overview(summary: dict[str, Any]) -> Group:
     """Agreement with the solver by agent and held-out split, with what came out invalid: one table a target, and a legend."""
-    names = _short_names(summary)
+    names = short_names(summary)
     rows = {(r["agent"], r["target"], r["split"]): r for r in summary["rows"] if r["game"] == "all"}
+    splits = [_PAYOFFS, _WORDS] + [_GAMES] * any(split == _GAMES for _, _, split in rows)
     tables: list[Table | Text] = []
     for target in _targets(summary):
-        table = _table(f"Agreement with the solver of {target}, held-out games")
+        table = new_table(f"Agreement with the solver of {target}, held-out games")
         table.add_column("agent", no_wrap=True)
         for heading in (
             "other payoffs\n[95%]",
-            "other words too\n[95%]",
-            "sensitivity\nto theory",
-            "probability\nof optimum",
+            "other words too\n[95%]" if len(splits) == 2 else "and words\n[95%]",
+            *["other games\n[95%]"] * (_GAMES in splits),
+            "sensi-\ntivity",
+            "prob. of\noptimum",
             "unpar-\nseable",
             "refused\n",
         ):
             table.add_column(heading, justify="right", no_wrap=True)
         for agent in summary["agents"]:
-            payoffs, words = (rows.get((agent["key"], target, split)) for split in (_PAYOFFS, _WORDS))
-            both = [row for row in (payoffs, words) if row is not None]
+            of_agent = [rows.get((agent["key"], target, split)) for split in splits]
+            payoffs, both = of_agent[0], [row for row in of_agent if row is not None]
             table.add_row(
                 names[agent["key"]],
-                *(_percent_interval(row and row["agreement"], 1) for row in (payoffs, words)),
+                *(_percent_interval(row and row["agreement"], int(len(splits) == 2)) for row in of_agent),
                 _estimate(payoffs and payoffs["sensitivity"], "{:+.2f}"),
                 _estimate(payoffs and payoffs["probability"], "{:.2f}"),
                 f"{max((row['invalid'] for row in both), default=0):.1%}",
@@ -49,7 +52,7 @@ def overview(summary: dict[str, Any]) -> Group:
 
 def by_decision(summary: dict[str, Any]) -> Group:
     """Base beside tuned, a line for each decision on held-out payoffs: agreement, and how often the first action is taken."""
-    names = _short_names(summary)
+    names = short_names(summary)
     tables = []
     for target in _targets(summary):
         shown = [
@@ -62,7 +65,7 @@ def by_decision(summary: dict[str, Any]) -> Group:
             for row in summary["rows"]
             if row["target"] == target and row["split"] == _PAYOFFS and row["decision"] != "all"
         }
-        table = _table(f"By decision, held-out payoffs: {target} (first: how often the first action is taken)")
+        table = new_table(f"By decision, held-out payoffs: {target} (first: how often the first action is taken)")
         for heading in ("game\n", "decision\n"):
             table.add_column(heading, no_wrap=True)
         table.add_column("n\n", justify="right")
@@ -89,7 +92,50 @@ def by_decision(summary: dict[str, Any]) -> Group:
     return Group(*tables)
 
 
-def _table(title: str) -> Table:
+def by_family(summary: dict[str, Any]) -> Group:
+    """A line for each family of the transfer test: agreement of every agent, and what tuned ones do beside what theory does.
+
+    Empty where other games were not played.
+    """
+    names = short_names(summary)
+    found = {(r["target"], r["game"], r["agent"]): r for r in summary["rows"] if r["split"] == _GAMES}
+    tables = []
+    for target in _targets(summary) if found else ():
+        tuned = [a["key"] for a in summary["agents"] if a["kind"] == "adapter" and a["preference"] == target]
+        shown = [a["key"] for a in summary["agents"] if a["kind"] != "adapter" or a["key"] in tuned]
+        table = new_table(f"Other games, never trained on: agreement with the solver of {target}")
+        table.add_column("game\n", no_wrap=True)
+        table.add_column("n\n", justify="right")
+        for key in shown:
+            table.add_column(f"{names[key]}\nagrees", justify="right", no_wrap=True)
+        for key in tuned:
+            table.add_column(f"{names[key]}\nunread", justify="right", no_wrap=True)
+            table.add_column(f"{names[key]}\nfirst", justify="right", no_wrap=True)
+            table.add_column("theory\nfirst", justify="right", no_wrap=True)
+        for game in dict.fromkeys(game for t, game, _ in found if t == target):
+            rows = {key: found.get((target, game, key)) for key in [*shown, *tuned]}
+            known = next(row for row in rows.values() if row is not None)
+            line = [_percent(row and row["agreement"]) for row in (rows[key] for key in shown)]
+            for row in (rows[key] for key in tuned):
+                line += [f"{row['invalid'] + row['refused']:.0%}", *_done(row)] if row else ["-"] * 3
+            table.add_row("all" if game == "all" else game.replace("_", " "), str(known["n"]), *line)
+        tables.append(table)
+    said = "first: share of first actions (cooperate, stag, swerve, accept, take, invest);\n+: mean amount, from least to most"
+    note = Text(said, style="dim")
+    return Group(*tables, note, Text()) if tables else Group()
+
+
+def _done(row: dict[str, Any]) -> tuple[str, str]:
+    """How often the first action is taken, or the mean amount, by the agent and by theory."""
+    if row["cooperation"] or row["optimal_cooperation"] is not None:
+        best = row["optimal_cooperation"]
+        return _percent(row["cooperation"]), "-" if best is None else f"{best:.0%}"
+    best = row.get("optimal_amount")
+    return f"{_percent(row.get('amount'))}{'+' * bool(row.get('amount'))}", "-" if best is None else f"{best:.0%}+"
+
+
+def new_table(title: str) -> Table:
+    """An empty table in the style of all of them."""
     return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
 
 
@@ -97,7 +143,7 @@ def _targets(summary: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(row["target"] for row in summary["rows"]))
 
 
-def _short_names(summary: dict[str, Any]) -> dict[str, str]:
+def short_names(summary: Mapping[str, Any]) -> dict[str, str]:
     """`base`, `prompted`, `tuned`, `random`; numbered where there are several of a kind."""
     kinds = [agent["kind"] for agent in summary["agents"]]
     return {

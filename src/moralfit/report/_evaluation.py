@@ -15,6 +15,10 @@ from moralfit.report._format import decision_title, first_action, game_title, in
 from moralfit.report._load import Agent, Estimate, Record, Row, Summary
 
 _ALL = "all"
+#: The part of the evaluation with games that no agent is trained on.
+_TRANSFER = "games"
+#: How many of its families one drawing holds.
+_FAMILIES = 4
 _Measure = Literal["agreement", "cooperation", "sensitivity"]
 _AXES: dict[_Measure, str] = {
     "agreement": "agreement with the solver",
@@ -88,6 +92,11 @@ class Judged:
         return {game: list(decisions) for game, decisions in found.items()}
 
     @cached_property
+    def _families(self) -> tuple[str, ...]:
+        """The games of the transfer test."""
+        return tuple(dict.fromkeys(row.game for row in self.rows if row.split == _TRANSFER and row.game != _ALL))
+
+    @cached_property
     def _table(self) -> dict[tuple[str, str, str, str], Row]:
         return {(row.agent, row.split, row.game, row.decision): row for row in self.rows}
 
@@ -148,7 +157,7 @@ class Judged:
     def games(self) -> tuple[Panel, ...]:
         """For each game, agreement above and the first action's share below."""
         panels = []
-        for game in self._decisions:
+        for game in self._trained:
             figures = (self._forest(game, "agreement"), self._forest(game, "cooperation"))
             panels.append(Panel(game_title(game), tuple(figure for figure in figures if figure is not None)))
         return tuple(panel for panel in panels if panel.figures)
@@ -156,8 +165,28 @@ class Judged:
     @cached_property
     def sensitivities(self) -> tuple[Panel, ...]:
         """For each game, how far choices follow theory."""
-        drawn = [(game, self._forest(game, "sensitivity")) for game in self._decisions]
+        drawn = [(game, self._forest(game, "sensitivity")) for game in self._trained]
         return tuple(Panel(game_title(game), (figure,)) for game, figure in drawn if figure is not None)
+
+    @cached_property
+    def _trained(self) -> tuple[str, ...]:
+        """The games that agents are trained on."""
+        return tuple(game for game in self._decisions if game not in self._families)
+
+    @cached_property
+    def transfer(self) -> tuple[Markup, ...]:
+        """Agreement in the games that no agent is trained on, some of them in each drawing."""
+        figures = []
+        for start in range(0, len(self._families), _FAMILIES):
+            groups = []
+            for game in self._families[start : start + _FAMILIES]:
+                rows = [(agent, self._table.get((agent.key, _TRANSFER, game, _ALL))) for agent in self.agents]
+                lines = [Line(self.labels[a.key], self.styles[a.key], (row.agreement,)) for a, row in rows if row is not None]
+                count = max(row.n for _, row in rows if row is not None)
+                groups.append(Group(f"{game_title(game)} ({count})", tuple(lines)))
+            title = f"Other games: {_AXES['agreement']}"
+            figures.append(forest(f"p{self.number}-transfer-{start}", title, groups, _AXES["agreement"], "share"))
+        return tuple(figures)
 
     def _forest(self, game: str, measure: _Measure) -> Markup | None:
         groups = []
@@ -177,7 +206,8 @@ class Judged:
 
     def _lines(self, game: str, decision: str, measure: _Measure) -> Iterable[Line]:
         for agent in self.agents:
-            cells = [self._table.get((agent.key, split, game, decision)) for split in self.splits]
+            splits = [split for split in self.splits if split != _TRANSFER]
+            cells = [self._table.get((agent.key, split, game, decision)) for split in splits]
             if any(cells):
                 values = tuple(getattr(cell, measure) if cell else None for cell in cells)
                 theory = tuple(cell.optimal_cooperation if cell else None for cell in cells)

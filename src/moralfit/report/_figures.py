@@ -5,18 +5,12 @@ Every panel is 360 pixels wide, which a phone shows at full size; the page sets 
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import Literal
-from xml.etree import ElementTree
+from math import ceil, floor, isfinite
+from typing import Literal, Protocol
 
-import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,8 +18,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from moralfit.report._format import clean
+from moralfit.report._format import clean, number
 from moralfit.report._load import Estimate
+from moralfit.report._svg import INKS, quiet, svg
 
 WIDTH = 360
 _LABELS = 128
@@ -35,23 +30,45 @@ _HEADING = 24
 _AGENT = 27
 _GAP = 8
 
-#: Colours that matplotlib draws with, and the custom properties of the style sheet that take their place.
-_INKS = {
-    "ink": "#010101",
-    "muted": "#020202",
-    "grid": "#030303",
-    "paper": "#040404",
-    "base": "#050505",
-    "prompted": "#060606",
-    "random": "#070707",
-    "adapter-1": "#080808",
-    "adapter-2": "#090909",
-    "adapter-3": "#0a0a0a",
-    "adapter-4": "#0b0b0b",
-}
 _MARKERS = {"base": "o", "prompted": "^", "random": "s", "adapter-1": "D", "adapter-2": "v", "adapter-3": "p", "adapter-4": "h"}
-_SVG = "{http://www.w3.org/2000/svg}"
-_HREF = "{http://www.w3.org/1999/xlink}href"
+
+
+class Interval(Protocol):
+    """What a mark is drawn from. Without an estimate, a set of values that are all as good."""
+
+    @property
+    def estimate(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A horizontal axis: its ends, its ticks with their names, and whether zero stands out."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    names: tuple[str, ...]
+    zero: bool
+
+
+SCALES = {
+    "share": Scale(0.0, 1.0, (0, 0.25, 0.5, 0.75, 1), ("0%", "25", "50", "75", "100%"), False),
+    "difference": Scale(-1.0, 1.0, (-1, -0.5, 0, 0.5, 1), ("−1", "−0.5", "0", "+0.5", "+1"), True),
+}
+
+
+def weights_scale(bounds: Sequence[Interval]) -> Scale:
+    """An axis in steps of a half on which these stand, at least from 0 to 1 and at most from -2 to 3."""
+    known = [value for one in bounds for value in (one.estimate, one.low, one.high) if value is not None]
+    low = max(-2.0, min(0.0, *(floor(2 * value) / 2 for value in known)) if known else 0.0)
+    high = min(3.0, max(1.0, *(ceil(2 * value) / 2 for value in known)) if known else 1.0)
+    step = 0.5 if high - low <= 2 else 1.0
+    ticks = tuple(step * n for n in range(ceil(low / step), int(high / step) + 1))
+    return Scale(low, high, ticks, tuple(number(tick).removesuffix("0").removesuffix(".0") for tick in ticks), True)
 
 
 @dataclass(frozen=True)
@@ -62,12 +79,14 @@ class Line:
         style: Its colour and marker, a key of the palette.
         values: One estimate for each part of the evaluation.
         theory: What the solver does on the same decisions, in the same order.
+        empty: What is said where there are no estimates.
     """
 
     label: str
     style: str
-    values: tuple[Estimate | None, ...]
+    values: tuple[Interval | None, ...]
     theory: tuple[float | None, ...] = ()
+    empty: str = "no choices to count"
 
 
 @dataclass(frozen=True)
@@ -78,35 +97,34 @@ class Group:
     lines: tuple[Line, ...]
 
 
-def forest(slug: str, title: str, groups: Sequence[Group], axis: str, scale: Literal["share", "difference"]) -> Markup:
+def forest(slug: str, title: str, groups: Sequence[Group], axis: str, scale: Literal["share", "difference"] | Scale) -> Markup:
     """Estimates with intervals, one line for each agent and part of the evaluation (filled, then open markers).
 
     Args:
         slug: Prefix of the identifiers within the drawing, unique on its page. title: Its text alternative.
-        axis: What the horizontal axis counts.
+        axis: What the horizontal axis counts. scale: Its ends and ticks.
     """
-    height = sum(_HEADING + _AGENT * len(group.lines) + _GAP for group in groups) + _AXIS
-    with _quiet():
+    on = SCALES[scale] if isinstance(scale, str) else scale
+    heights = [_HEADING if group.heading else 0 for group in groups]
+    height = sum(heights) + sum(_AGENT * len(group.lines) + _GAP for group in groups) + _AXIS
+    with quiet():
         figure, axes = _axes(height)
-        low, ticks, names = {
-            "share": (0.0, (0, 0.25, 0.5, 0.75, 1), ("0%", "25", "50", "75", "100%")),
-            "difference": (-1.0, (-1, -0.5, 0, 0.5, 1), ("−1", "−0.5", "0", "+0.5", "+1")),
-        }[scale]
-        axes.set_xlim(low, 1)
+        axes.set_xlim(on.low, on.high)
         top = 0.0
-        for group in groups:
-            _text(axes, 0, top + _HEADING / 2, group.heading, size=12, weight="bold")
-            top += _HEADING
-            for tick in ticks:
-                strong = scale == "difference" and tick == 0
-                colour = _INKS["muted" if strong else "grid"]
+        for group, heading in zip(groups, heights, strict=True):
+            if heading:
+                _text(axes, 0, top + heading / 2, group.heading, size=12, weight="bold")
+            top += heading
+            for tick in on.ticks:
+                strong = on.zero and tick == 0
+                colour = INKS["muted" if strong else "grid"]
                 _stroke(axes, (tick, tick), (top, top + _AGENT * len(group.lines)), colour, 1)
             for line in group.lines:
-                _draw_line(axes, line, top + _AGENT / 2, low)
+                _draw_line(axes, line, top + _AGENT / 2, on)
                 top += _AGENT
             top += _GAP
-        _bottom_axis(axes, ticks, names, axis, top)
-        return _svg(figure, slug, title)
+        _bottom_axis(axes, on.ticks, on.names, axis, top)
+        return svg(figure, slug, title)
 
 
 def ladder(slug: str, title: str, lines: Sequence[tuple[str, str, Estimate, str]]) -> Markup:
@@ -117,39 +135,39 @@ def ladder(slug: str, title: str, lines: Sequence[tuple[str, str, Estimate, str]
     """
     row = 44
     height = row * len(lines) + 24
-    with _quiet():
+    with quiet():
         figure, axes = _axes(height, left=4, right=4)
         axes.set_xlim(-0.012, 1.012)
         end = row * len(lines)
         for tick in (0, 0.25, 0.5, 0.75, 1):
-            _stroke(axes, (tick, tick), (22, end), _INKS["grid"], 1)
+            _stroke(axes, (tick, tick), (22, end), INKS["grid"], 1)
             align: Literal["left", "center", "right"] = "left" if tick == 0 else "right" if tick == 1 else "center"
-            axes.text(tick, end + 14, f"{100 * tick:.0f}%", size=11, color=_INKS["muted"], ha=align, va="center_baseline")
-        for number, (label, style, estimate, value) in enumerate(lines):
-            top = number * row
+            axes.text(tick, end + 14, f"{100 * tick:.0f}%", size=11, color=INKS["muted"], ha=align, va="center_baseline")
+        for place, (label, style, estimate, value) in enumerate(lines):
+            top = place * row
             weight = "bold" if style.startswith("adapter") else "normal"
             text = label if len(label) <= 30 else f"{label[:29]}…"
             _text(axes, 4, top + 12, text, size=13 if len(label) <= 24 else 12, weight=weight)
             _text(axes, WIDTH - 4, top + 12, value, size=13, weight=weight, ha="right")
-            _stroke(axes, (0, 1), (top + 31, top + 31), _INKS["grid"], 1)
-            _mark(axes, estimate, top + 31, style, filled=True, size=9, width=5, low=0)
-        return _svg(figure, slug, title)
+            _stroke(axes, (0, 1), (top + 31, top + 31), INKS["grid"], 1)
+            _mark(axes, estimate, top + 31, style, SCALES["share"], filled=True, size=9, width=5)
+        return svg(figure, slug, title)
 
 
 def curve(slug: str, title: str, steps: Sequence[int], values: Sequence[float], scale: str, style: str = "adapter-1") -> Markup:
     """A training log: the logged values, and their running mean where there are enough to smooth."""
     height = 230
-    with _quiet():
+    with quiet():
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="none")
         axes = figure.add_axes((52 / WIDTH, 44 / height, 1 - 66 / WIDTH, 1 - 58 / height), facecolor="none")
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
-            axes.spines[side].set_color(_INKS["muted"])
-        axes.tick_params(colors=_INKS["muted"], labelsize=11, length=3)
-        axes.grid(axis="y", color=_INKS["grid"], lw=1)
+            axes.spines[side].set_color(INKS["muted"])
+        axes.tick_params(colors=INKS["muted"], labelsize=11, length=3)
+        axes.grid(axis="y", color=INKS["grid"], lw=1)
         axes.set_axisbelow(True)
-        colour = _INKS[style]
+        colour = INKS[style]
         smooth = scale != "rate" and len(values) >= 40
         axes.plot(steps, values, color=colour, lw=1 if smooth else 2, alpha=0.4 if smooth else 1)
         if smooth:
@@ -163,8 +181,8 @@ def curve(slug: str, title: str, steps: Sequence[int], values: Sequence[float], 
             if scale == "rate":
                 axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2g}".replace("e-0", "e-"))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.set_xlabel("step", size=12, color=_INKS["muted"])
-        return _svg(figure, slug, title)
+        axes.set_xlabel("step", size=12, color=INKS["muted"])
+        return svg(figure, slug, title)
 
 
 def _running_mean(values: Sequence[float], reach: int) -> list[float]:
@@ -197,7 +215,7 @@ def _text(
         clean(text),
         size=size,
         weight=weight,
-        color=_INKS["ink"],
+        color=INKS["ink"],
         ha=ha,
         va="center_baseline",
         transform=place,
@@ -206,34 +224,42 @@ def _text(
     )
 
 
-def _draw_line(axes: Axes, line: Line, middle: float, low: float) -> None:
+def _draw_line(axes: Axes, line: Line, middle: float, on: Scale) -> None:
     words = textwrap.wrap(line.label, 16, max_lines=2, placeholder="…")
     weight = "bold" if line.style.startswith("adapter") else "normal"
     size = 12 if len(line.label) <= 14 else 11
-    for number, text in enumerate(words):
-        _text(axes, 8, middle + 12 * (number - (len(words) - 1) / 2), text, size=size, weight=weight)
+    for row, text in enumerate(words):
+        _text(axes, 8, middle + 12 * (row - (len(words) - 1) / 2), text, size=size, weight=weight)
     parts = len(line.values)
     for part, estimate in enumerate(line.values):
         y = middle + 10 * (part - (parts - 1) / 2)
         if part < len(line.theory) and (optimal := line.theory[part]) is not None:
-            _stroke(axes, (optimal, optimal), (y - 4.6, y + 4.6), _INKS["ink"], 2.4, zorder=3)
+            _stroke(axes, (optimal, optimal), (y - 4.6, y + 4.6), INKS["ink"], 2.4, zorder=3)
         if estimate is not None:
-            _mark(axes, estimate, y, line.style, filled=part == 0, size=6.4, width=2.2, low=low)
+            _mark(axes, estimate, y, line.style, on, filled=part == 0, size=6.4, width=2.2)
     if not any(line.values):
-        axes.text(
-            (1 + low) / 2, middle, "no choices to count", size=11, color=_INKS["muted"], ha="center", va="center_baseline"
-        )
+        centre = (on.low + on.high) / 2
+        axes.text(centre, middle, clean(line.empty), size=11, color=INKS["muted"], ha="center", va="center_baseline")
 
 
-def _mark(axes: Axes, estimate: Estimate, y: float, style: str, *, filled: bool, size: float, width: float, low: float) -> None:
-    colour = _INKS[style]
+def _mark(axes: Axes, estimate: Interval, y: float, style: str, on: Scale, *, filled: bool, size: float, width: float) -> None:
+    """An estimate on its interval; an interval that leaves the axis ends in an arrow, a set without an estimate in bars."""
+    colour = INKS[style]
 
     def inside(value: float) -> float:
-        return min(max(value, low), 1.0)
+        return min(max(value, on.low), on.high)
 
-    if estimate.low is not None and estimate.high is not None:
-        _stroke(axes, (inside(estimate.low), inside(estimate.high)), (y, y), colour, width, zorder=2, alpha=0.55)
-    face = colour if filled else _INKS["paper"]
+    if (estimate.low is not None and estimate.high is not None) or estimate.estimate is None:
+        low = on.low - 1 if estimate.low is None else estimate.low
+        high = on.high + 1 if estimate.high is None else estimate.high
+        _stroke(axes, (inside(low), inside(high)), (y, y), colour, width, zorder=2, alpha=0.55)
+        for end, beyond, arrow in ((low, low < on.low - 1e-6, "<"), (high, high > on.high + 1e-6, ">")):
+            if beyond or estimate.estimate is None:
+                cap = arrow if beyond else "|"
+                _add(axes, Line2D([inside(end)], [y], color=colour, marker=cap, ms=5, mew=1.6, mfc=colour, zorder=3))
+    if estimate.estimate is None or (on.zero and not on.low <= estimate.estimate <= on.high):
+        return
+    face = colour if filled else INKS["paper"]
     marker = Line2D(
         [inside(estimate.estimate)], [y], color=colour, marker=_MARKERS[style], ms=size, mew=1.6, mfc=face, zorder=4
     )
@@ -261,76 +287,5 @@ def _add(axes: Axes, line: Line2D) -> None:
 
 def _bottom_axis(axes: Axes, ticks: Sequence[float], names: Sequence[str], label: str, top: float) -> None:
     for tick, name in zip(ticks, names, strict=True):
-        axes.text(tick, top + 8, name, size=11, color=_INKS["muted"], ha="center", va="center_baseline")
-    axes.text(sum(axes.get_xlim()) / 2, top + 26, label, size=11.5, color=_INKS["muted"], ha="center", va="center_baseline")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Matplotlib as it comes out of the box while we draw, whatever style the caller's notebook has set."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # The page's fonts draw the text, so a glyph that matplotlib's own font lacks does not matter.
-        warnings.simplefilter("ignore")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "moralfit"})
-        yield
-
-
-def _svg(figure: Figure, slug: str, title: str) -> Markup:
-    """The drawing as an element of an HTML page: no prologue or namespaces, identifiers of its own, the page's colours."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(buffer.getvalue())
-    for parent in root.iter():
-        for child in list(parent):
-            if (
-                child.tag == f"{_SVG}metadata"
-                or child.tag == f"{_SVG}style"
-                or (child.tag == f"{_SVG}defs" and _only_style(child))
-            ):
-                parent.remove(child)
-    used = {
-        match for element in root.iter() for value in element.attrib.values() for match in re.findall(r"#([\w-]+)\)?$", value)
-    }
-    width, height = (float(number) for number in root.attrib["viewBox"].split()[2:])
-    for element in root.iter():
-        element.tag = element.tag.removeprefix(_SVG)
-        attributes = dict(element.attrib)
-        element.attrib.clear()
-        for name, value in attributes.items():
-            if name == "id":
-                if value in used:
-                    element.set("id", f"{slug}-{value}")
-            elif name == _HREF:
-                element.set("href", f"#{slug}-{value.removeprefix('#')}")
-            elif name == "clip-path":
-                element.set("clip-path", value.replace("#", f"#{slug}-"))
-            elif name == "d":
-                element.set("d", re.sub(r"(\.\d\d)\d+", r"\1", " ".join(value.split())))
-            elif name == "style":
-                element.set("style", _themed(value))
-            elif name != "transform" or "rotate(-0 " not in value:
-                element.set(name, value)
-        if element.text is not None and element.tag not in ("text", "tspan"):
-            element.text = None
-        element.tail = None
-    root.attrib.clear()
-    root.attrib.update(
-        {"viewBox": f"0 0 {width:g} {height:g}", "width": f"{width:g}", "role": "img", "aria-labelledby": f"{slug}-title"}
-    )
-    heading = ElementTree.Element("title", {"id": f"{slug}-title"})
-    heading.text = clean(title)
-    root.insert(0, heading)
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
-
-
-def _only_style(element: ElementTree.Element) -> bool:
-    return len(element) > 0 and all(child.tag == f"{_SVG}style" for child in element)
-
-
-def _themed(style: str) -> str:
-    kept = [part.strip() for part in style.split(";") if part.strip() and not part.strip().startswith("font-family")]
-    themed = "; ".join(kept)
-    for name, colour in _INKS.items():
-        themed = themed.replace(colour, f"var(--{name})")
-    return themed
+        axes.text(tick, top + 8, name, size=11, color=INKS["muted"], ha="center", va="center_baseline")
+    axes.text(sum(axes.get_xlim()) / 2, top + 26, label, size=11.5, color=INKS["muted"], ha="center", va="center_baseline")

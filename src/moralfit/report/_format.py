@@ -18,9 +18,20 @@ _GAMES = {
     "sequential_prisoners_dilemma": "Sequential prisoner’s dilemma",
     "trust_game": "Trust game",
     "ultimatum_game": "Ultimatum game",
+    "prisoners_dilemma": "Prisoner’s dilemma, at once",
+    "linear_public_good": "Public good, linear",
+    "concave_public_good": "Public good, falling returns",
+    "trust_amounts": "Trust, several amounts",
+    "ultimatum_amounts": "Ultimatum, several offers",
+    "repeated_trust_game": "Trust game, two rounds",
+    "repeated_prisoners_dilemma": "Prisoner’s dilemma, two rounds",
     "all": "All games",
 }
-_SPLITS = {"payoffs": "Held-out payoffs", "words": "Held-out stories and labels"}
+_SPLITS = {
+    "payoffs": "Held-out payoffs",
+    "words": "Held-out stories and labels",
+    "games": "Other games, never trained on",
+}
 _PARTS = {"train": "Training", "heldout_payoffs": _SPLITS["payoffs"], "heldout_words": _SPLITS["words"]}
 _DOES = {
     ("sequential_prisoners_dilemma", "C"): "cooperates",
@@ -59,6 +70,12 @@ def signed(value: float) -> str:
     """`+0.94`, with a true minus sign."""
     text = f"{value:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def number(value: float) -> str:
+    """`0.98` with a true minus sign; far away in powers of ten."""
+    text = f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    return text.replace("-", "−")
 
 
 def signed_interval(estimate: Estimate | None) -> str:

@@ -44,6 +44,30 @@ class ShareEstimate(Estimate):
     high: _Share | None = None
 
 
+class Bounds(_Stored):
+    """An estimated weight or noise with its 95% interval; without an estimate, the set of values that explains every choice."""
+
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Want(_Stored):
+    """What one agent was estimated to want, from one kind of its choices and by one model; see :mod:`moralfit.evaluate`."""
+
+    agent: str
+    games: str
+    use: str
+    beliefs: str
+    model: str
+    prompts: Annotated[int, Field(ge=0)]
+    read: Annotated[int, Field(ge=0)]
+    status: str
+    weights: dict[str, Bounds] = {}
+    noise: Bounds | None = None
+    remark: str = ""
+
+
 class Agent(_Stored):
     """Who played. `preference` is what an adapter was trained on, or what a prompted agent was told."""
 
@@ -66,6 +90,8 @@ class Row(_Stored):
     agreement: ShareEstimate | None = None
     cooperation: ShareEstimate | None = None
     optimal_cooperation: _Share | None = None
+    amount: ShareEstimate | None = None
+    optimal_amount: _Share | None = None
     sensitivity: Estimate | None = None
     probability: ShareEstimate | None = None
     invalid: _Share | None = None
@@ -83,6 +109,7 @@ class Summary(_Stored):
     format: Literal[1] = Field(alias="schema")
     agents: tuple[Agent, ...]
     rows: tuple[Row, ...]
+    estimates: tuple[Want, ...] = ()
 
 
 class Record(_Stored):
@@ -90,6 +117,7 @@ class Record(_Stored):
 
     Attributes:
         optimum: For each preference its optimal actions; none where the solver has no answer.
+        optimum_kind: For each preference whether that is one action (`unique`), or several that are `tied` or `mixed`.
         advantage: For each preference, by how many points of utility the first action is better than the other.
     """
 
@@ -109,6 +137,7 @@ class Record(_Stored):
     status: Literal["answered", "refused", "unparseable"]
     action: str | None = None
     optimum: dict[str, tuple[str, ...]] = {}
+    optimum_kind: dict[str, str | None] = {}
     advantage: dict[str, float | None] | None = None
 
 
@@ -259,6 +288,9 @@ def _summary(path: Path) -> Summary | None:
         if row.place in seen:
             raise RunError(f"{path}: damaged (two rows for {' / '.join(row.place)}); {remedy}")
         seen.add(row.place)
+    for want in summary.estimates:
+        if want.agent not in keys:
+            raise RunError(f"{path}: damaged (an estimate speaks of agent {want.agent!r}, which is not listed); {remedy}")
     return summary
 
 

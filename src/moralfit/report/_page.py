@@ -17,6 +17,7 @@ from moralfit.report._evaluation import agent_styles, evaluation
 from moralfit.report._load import RunFolder, load_folder
 from moralfit.report._run import base_model, curves, facts, load_lines, settings_tables, shortcuts
 from moralfit.report._transcripts import transcripts
+from moralfit.report._wants import wants
 
 
 def write_report(run: Path) -> Path:
@@ -80,6 +81,7 @@ def _context(folder: RunFolder) -> dict[str, Any]:
         "labels": labels,
         "styles": styles,
         "evaluation": evaluation(summary, folder.records, labels, styles) if summary else None,
+        "wants": wants(summary, labels, styles) if summary else None,
         "transcripts": found,
         "misses": misses,
         "curves": curves(folder.steps),

@@ -121,13 +121,16 @@ def transcripts(summary: Summary, records: Iterable[Record]) -> tuple[tuple[Tran
 
 
 def _firsts(groups: Mapping[_Prompt, Mapping[str, Sequence[Record]]], agents: int) -> list[_Prompt]:
-    """The first prompt of each game; the second game's from the second part of the evaluation, and so on in turn."""
+    """The first prompt of each game; the second game's from the second part of the evaluation, and so on in turn.
+
+    Of the games that are never trained on, the first prompt stands for all.
+    """
     games: dict[str, dict[str, _Prompt]] = {}
     for full in (True, False):
         for prompt, by_agent in groups.items():
             record = next(iter(by_agent.values()))[0]
             if not full or len(by_agent) == agents:
-                games.setdefault(record.game, {}).setdefault(record.split, prompt)
+                games.setdefault(record.split if record.split == "games" else record.game, {}).setdefault(record.split, prompt)
     firsts = []
     for number, by_split in enumerate(games.values()):
         prompts = list(by_split.values())
@@ -153,6 +156,8 @@ def _choice(record: Record, targets: Sequence[str]) -> Choice:
         optimum = record.optimum.get(target, ())
         right = chosen in optimum if optimum else None
         optimal = " or ".join(label(action) for action in optimum)
+        if record.optimum_kind.get(target) == "mixed":
+            optimal = f"a mixture of {' and '.join(label(action) for action in optimum)}"
         advantage = (record.advantage or {}).get(target)
         verdicts.append(Verdict(target, optimal, right, None if advantage is None else abs(advantage)))
     return Choice(record.decision, "" if chosen is None else label(chosen), tuple(verdicts))

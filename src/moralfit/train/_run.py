@@ -17,7 +17,7 @@ from rich.table import Table
 from moralfit.console import bar
 from moralfit.dataset import build_dataset, load_built, sizes
 from moralfit.errors import RunError
-from moralfit.evaluate import RECIPE_FILE, by_decision, overview
+from moralfit.evaluate import RECIPE_FILE, tables
 from moralfit.evaluate._run import evaluate_and_report
 from moralfit.files import new_folder, read_json, sha256, write_json, write_text
 from moralfit.hub import push_run
@@ -169,7 +169,7 @@ class Run:
         note()
 
     def _show(self, summary: dict[str, Any]) -> None:
-        self.console.print(overview(summary), by_decision(summary))
+        self.console.print(tables(summary))
         seconds = read_json(self.folder / "environment.json").get("seconds", {})
         spent = ", ".join(f"{step} {took:.0f} s" for step, took in seconds.items())
         self.console.print(f"time: {spent}")
