@@ -178,7 +178,7 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         1,
         scene(TRUST, (0, 0), 0),
         "If all act as I do, the sum for both counts.",
-        ["After east: early 6+6=12 | late 1+9=10 -> early", "First: east 12 | west 3+3=6 -> east"],
+        ["After east: early 6+6=12 | late 1+9=10 -> early slip 10", "First: east 12 slip 10 | west 3+3=6 -> east"],
         "east",
     ),
     (

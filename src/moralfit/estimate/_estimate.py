@@ -102,7 +102,8 @@ class Estimate:
     def interval(self, name: str, level: float | None = None) -> tuple[float, float]:
         """A confidence interval for a parameter; NaN on both sides where there is none.
 
-        Normal, on the log scale for lambda, which is positive; percentiles of the draws after a bootstrap.
+        Normal, on the log scale for lambda, which is positive; with Student's t for the number of clusters where errors are
+        clustered; percentiles of the draws after a bootstrap.
 
         Raises:
             EstimationError: The parameter is unknown or the level not between zero and one.
@@ -118,9 +119,10 @@ class Estimate:
         if self.draws is not None:
             low, high = np.quantile(self.draws[:, self.free.index(name)], [(1 - level) / 2, (1 + level) / 2])
             return float(low), float(high)
-        from scipy.special import ndtri
+        from scipy.special import ndtri, stdtrit
 
-        z = float(ndtri((1 + level) / 2))
+        upper, clusters = (1 + level) / 2, self.clusters if self.standard_errors == "cluster" else None
+        z = float(ndtri(upper) if clusters is None else stdtrit(clusters - 1, upper))
         if name == LAMBDA:
             return value * exp(-z * se / value), value * exp(z * se / value)
         return value - z * se, value + z * se

@@ -43,8 +43,9 @@ def estimate(
     Args:
         fixed: Parameters (lambda too) that are not estimated; `MODELS["homo moralis"]` fixes alpha and beta at zero.
         bounds: (low, high) by parameter, None for no limit.
-        standard_errors: `hessian`, the inverse information; `cluster`, the sandwich, right when the observations of one cluster
-            are alike; `bootstrap`, over clusters. All by the delta method from the logit's coefficients, but for the last.
+        standard_errors: `hessian`, the inverse information; `cluster`, the jackknife sandwich (CR3), right when observations
+            of one cluster are alike; `bootstrap`, over clusters. All by the delta method from the logit's coefficients, but
+            for the last.
         cluster: `agent`, `situation`, `game` or a column named when the choices were read.
         replications: Of the bootstrap. seed: Of the bootstrap, and of the random starts where only decisions were observed.
         level: Of the intervals. label: What the result is called.

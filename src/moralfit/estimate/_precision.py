@@ -12,7 +12,7 @@ from moralfit.errors import EstimationError
 from moralfit.estimate._choices import Array, Choices
 from moralfit.estimate._diagnose import runs_away
 from moralfit.estimate._estimate import Estimate
-from moralfit.estimate._logit import Maximum, search
+from moralfit.estimate._logit import Logit, Maximum, search
 from moralfit.estimate._model import LAMBDA, Reduced
 
 #: With fewer clusters the sandwich is known to be too small (Cameron and Miller 2015).
@@ -54,8 +54,7 @@ def with_errors(
         if count < FEW_CLUSTERS:
             warnings.append(f"only {count} clusters: clustered intervals tend to be too short")
         if result.standard_errors == "cluster":
-            scores = blocks @ reduced.logit.scores(maximum.c)
-            covariance = jacobian @ bread @ (scores.T @ scores) @ bread @ jacobian.T * count / (count - 1)
+            covariance = jacobian @ _sandwich(reduced.logit, blocks, maximum, warnings) @ jacobian.T
         else:
             draws = _bootstrap(reduced, blocks, maximum.c, replications, seed)
             if len(draws) < replications:
@@ -76,6 +75,25 @@ def with_errors(
         draws=draws,
         warnings=tuple(warnings),
     )
+
+
+def _sandwich(logit: Logit, blocks: Array, maximum: Maximum, warnings: list[str]) -> Array:
+    """(F, F), the covariance of coefficients allowing for clusters: the jackknife's, each cluster left out by one Newton step.
+
+    CR3 of Bell and McCaffrey (2002); with some dozens of clusters the plain sandwich is too small (Cameron and Miller 2015,
+    section VI). Where one cluster alone identifies something, leaving it out has no answer, and the plain one (CR1) is used.
+    """
+    count = len(blocks)
+    scores = blocks @ logit.scores(maximum.c)
+    away = np.empty_like(scores)
+    for number, block in enumerate(blocks):
+        left = -maximum.hessian + logit.derivatives(maximum.c, block).hessian
+        if np.linalg.eigvalsh(left)[0] <= 1e-10 * np.trace(left):
+            warnings.append("some cluster alone identifies a parameter: plain sandwich, intervals may be too short")
+            bread = np.linalg.inv(-maximum.hessian)
+            return np.asarray(bread @ (scores.T @ scores) @ bread * count / (count - 1))
+        away[number] = np.linalg.solve(left, scores[number])
+    return np.asarray(away.T @ away * (count - 1) / count)
 
 
 def _blocks(choices: Choices, cluster: str) -> Array:

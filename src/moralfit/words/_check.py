@@ -187,8 +187,8 @@ class _Checker:
             named = [rows.get(option["row"]) for option in options]
         if named != listed:
             self.fail("a line does not compare the options in the order of the prompt", line)
-        # Slips are told where everyone's play alone counts and every first move is answered.
-        told = not self.w and 0 in self.scene.asked and set(self.replies) == set(self.scene.labels[0])
+        # Slips are told where everyone's play alone counts and first moves are compared, for those that are answered.
+        told = not self.w and 0 in self.scene.asked
         values, slips = {}, {}
         for option, label, end in zip(options, listed, ends, strict=True):
             if history is None and option["reply"] and option["reply"] != self._follows(label):
@@ -198,14 +198,15 @@ class _Checker:
                 self.fail(f"what {label} gives is not an equation", line)
             self._quoted(option["pays"], history, label, line)
             values[label] = self._worth(worth, history, case, label, line)
-            slips[label] = self._slip(worth["slip"], label, told and history is None, line)
+            slips[label] = self._slip(worth["slip"], label, told and history is None and label in self.replies, line)
         self._utilities(decision, history, case, values, line)
-        best = max((values[label], slips[label]) for label in listed)
-        if [label for label in listed if (values[label], slips[label]) == best] != [said["label"]]:
+        comparable = told and history is None and set(self.replies) == set(listed)
+        worths = {label: (values[label], slips[label] if comparable else 0) for label in listed}
+        best = max(worths.values())
+        if [label for label in listed if worths[label] == best] != [said["label"]]:
             self.fail("the option named as larger is not", line)
-        if value(said["value"]) != best[0] or said["least"] != (
-            f" (slip {number(best[1])})" if told and history is None else None
-        ):
+        winner = said["label"] if told and history is None and said["label"] in self.replies else None
+        if value(said["value"]) != best[0] or said["least"] != (winner and f" (slip {number(slips[winner])})"):
             self.fail("the value named as larger is not", line)
         self.chosen[decision, case] = said["label"]
         self._slip(said["left"], history, told and history is not None, line)

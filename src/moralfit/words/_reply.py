@@ -139,7 +139,7 @@ class _Deriver:
         """kappa = 0 or 1: every second move is judged by itself, then the first move by what follows it."""
         own = self.kappa == 0
         # Said even where nothing hangs on it: a small model does not notice by itself when it has to be said.
-        with_slips = not own and 0 in wanted and len(self.replies) == len(self._listed(0))
+        with_slips = not own and 0 in wanted
         plan: dict[int, str] = {}
         best: dict[int, int] = {}
         slips: dict[int, int | Fraction] = {}
@@ -278,7 +278,8 @@ class _Deriver:
         Raises:
             WordsError: They are equal and a slip does not separate them: no unique answer can be derived.
         """
-        values = [(option.value(self.w, self.a), option.slip or 0) for option in options]
+        comparable = all(option.slip is not None for option in options)
+        values = [(option.value(self.w, self.a), (option.slip or 0) if comparable else 0) for option in options]
         largest = max(values)
         if values.count(largest) > 1:
             raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
