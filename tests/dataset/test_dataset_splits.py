@@ -81,7 +81,9 @@ def test_heldout_words_share_no_frame_and_no_label_with_training(preference: str
     assert not labels["train"] & labels["heldout_words"]
     assert not roles["train"] & roles["heldout_words"]
     assert frames["heldout_payoffs"] <= frames["train"]
-    assert labels["heldout_payoffs"] <= labels["train"]
+    # A short sample does not show every label of a story.
+    trained = {label.casefold() for frame in FRAMES if not frame.held_out for pair in frame.labels for label in pair}
+    assert labels["heldout_payoffs"] | labels["train"] <= trained
     assert len(frames["train"]) >= 8
 
 

@@ -164,7 +164,8 @@ def test_widest_estimates_fit_and_older_summaries_have_none() -> None:
         "games": "trained", "use": "answers", "beliefs": "stated", "prompts": 600, "read": 600, "status": "converged",
         "weights": dict.fromkeys(("kappa", "alpha", "beta"), bounds), "noise": bounds, "remark": "",
     }  # fmt: skip
-    apart = {**entry, "status": "separated", "weights": {"kappa": {"estimate": None, "low": 0.5, "high": None}}}
+    sets = {"kappa": {"estimate": None, "low": 0.5, "high": None}, "alpha": {"estimate": None, "low": None, "high": 0.25}}
+    apart = {**entry, "status": "separated", "weights": sets}
     agents = [{"key": key, "kind": "prompted", "name": key, "preference": HALF.name} for key in ("a", "b")]
     found = [
         {**e, "agent": key, "model": model} for key, e in (("a", entry), ("b", apart)) for model in ("homo moralis", "full")
@@ -172,6 +173,7 @@ def test_widest_estimates_fit_and_older_summaries_have_none() -> None:
     text = printed(wants({"agents": agents, "estimates": found}))
     assert "…" not in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
-    assert "all of [0.50, any]" in text
+    assert "at least 0.50" in text
+    assert "at most 0.25" in text
     assert printed(wants({"agents": agents})).strip() == ""
     assert "What does each agent want?" not in printed(tables({"agents": [], "rows": []}))

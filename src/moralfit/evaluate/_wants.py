@@ -89,6 +89,9 @@ def weight(entry: Mapping[str, Any], name: str) -> str:
         return "-"
     value, low, high = (_number(found[part]) for part in ("estimate", "low", "high"))
     if found["estimate"] is None:
+        if found["low"] is None or found["high"] is None:
+            # Not "[any, 0.00]", which the terminal would take for markup.
+            return f"at most {high}" if found["high"] is not None else f"at least {low}" if found["low"] is not None else "any"
         return f"all of [{low}, {high}]"
     return value if found["low"] is None and found["high"] is None else f"{value} [{low}, {high}]"
 
