@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
@@ -65,7 +65,7 @@ def hit(scores: Sequence[float], best: int) -> float:
 
 def simple(entries: list[dict[str, Any]], train: list[dict[str, Any]]) -> dict[str, float]:
     """The share of `entries` that each rule gets right."""
-    totals: Counter[str] = Counter()
+    totals: dict[str, float] = defaultdict(float)
     for entry in entries:
         best = entry["best"]
         first, second = entry["payoffs"]
@@ -88,7 +88,7 @@ def simple(entries: list[dict[str, Any]], train: list[dict[str, Any]]) -> dict[s
             for name, score in (("usual label", hit(shares, best)), ("usual action", hit((usual[0], usual[1]), best))):
                 scores[name] = scores.get(name, 0) + score / len(halves)
         for name, score in scores.items():
-            totals[name] += score  # type: ignore[assignment]
+            totals[name] += score
     return {name: total / len(entries) for name, total in totals.items()}
 
 

@@ -14,7 +14,7 @@ from scripted_agents import Asked, Player
 from tiny_model import VALUES
 
 from moralfit.agents import RandomAgent
-from moralfit.evaluate import Item, belief_question, items, parse_shares
+from moralfit.evaluate import PARTS, Item, belief_question, items, parse_shares
 from moralfit.evaluate._beliefs import elicit, forget
 from moralfit.games import trust_game, ultimatum_amounts
 from moralfit.preferences import HomoMoralis
@@ -28,7 +28,7 @@ UNSTATED = {"unstated": 1, "certain": 0, "halves": 0, "tenths": 0}
 def prompts(transfer: int = 12) -> list[Item]:
     values = {**VALUES, "evaluation": {"prompts": 12, "transfer_prompts": transfer}, "data": {"beliefs": UNSTATED}}
     recipe = parse_recipe(values, "test")
-    return [item for part in ("payoffs", "words", "games") for item in items(recipe, part)]  # type: ignore[arg-type]
+    return [item for part in PARTS for item in items(recipe, part)]
 
 
 def trust(seed: int = 3) -> Scene:

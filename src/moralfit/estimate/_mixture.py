@@ -21,6 +21,9 @@ from moralfit.estimate._logit import FARTHEST, Logit, maximise
 from moralfit.estimate._model import LAMBDA, Reduced, check_fixed, reduce
 from moralfit.estimate._types import Mixture, Start
 
+#: Newton steps after EM; a handful suffices unless the likelihood is flat.
+_NEWTON_STEPS = 100
+
 
 def mixture(
     choices: Choices,
@@ -108,7 +111,8 @@ def _climb(logit: Logit, counts: Array, c: Array, shares: Array, steps: int) -> 
     agents, k = len(counts), len(c)
     before = -np.inf
     step = 0
-    for step in range(1, steps + 1):  # noqa: B007
+    while step < steps:
+        step += 1
         membership, value = _posterior(logit, counts, c, shares)
         if value - before < 1e-3 or not isfinite(value):
             break
@@ -123,7 +127,8 @@ def _climb(logit: Logit, counts: Array, c: Array, shares: Array, steps: int) -> 
     value, gradient, hessian, scores = _likelihood(logit, counts, theta, k, size)
     converged = False
     newton = 0
-    for newton in range(1, 101):  # noqa: B007
+    while newton < _NEWTON_STEPS:
+        newton += 1
         curvature, axes = np.linalg.eigh(-hessian)
         largest = float(np.abs(curvature).max())
         move = axes @ ((axes.T @ gradient) / np.maximum(np.abs(curvature), 1e-10 * largest))

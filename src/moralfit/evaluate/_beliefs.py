@@ -15,7 +15,7 @@ from moralfit.evaluate._scenes import Item
 from moralfit.files import write_text
 from moralfit.games import Strategy
 from moralfit.models import Messages
-from moralfit.words import Scene, render_prompt, step_name
+from moralfit.words import Scene, render_game, step_name
 
 #: Stated beliefs by agent and prompt.
 Elicited = dict[tuple[str, str], Strategy]
@@ -30,8 +30,6 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 
 def belief_question(scene: Scene) -> str:
     """The rules of a scene as its prompt tells them, with a question about others instead of one about oneself."""
-    # Every prompt ends with two lines: the question, and how to answer.
-    told = render_prompt(scene).split("\n")[:-2]
     decisions = scene.sequence
     lines, shape = [], []
     for number, decision in enumerate(decisions, 1):
@@ -40,7 +38,7 @@ def belief_question(scene: Scene) -> str:
         shape.append(", ".join(["number"] * len(scene.labels[decision])))
     question = "Of 100 people who play this, how many choose each option? Numbers add up to 100"
     question += " in each line." if len(decisions) > 1 else "."
-    return "\n".join([*told, question, *lines, f"End with: Answer: {'; '.join(shape)}"])
+    return "\n".join([render_game(scene), question, *lines, f"End with: Answer: {'; '.join(shape)}"])
 
 
 def parse_shares(scene: Scene, reply: str) -> Strategy | None:

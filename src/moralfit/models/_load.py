@@ -167,7 +167,7 @@ def add_adapter(base: Base, folder: Path, key: str) -> None:
     try:
         with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
             stored = set(file.keys())
-        # In the base's own format, in which training's products were computed too; fp32 would cost time and change nothing.
+        # In the base's own format, in which training's products were computed too; fp32 takes longer.
         if isinstance(base.model, PeftModel):
             base.model.load_adapter(str(folder), adapter_name=key, autocast_adapter_dtype=False)
         else:

@@ -208,7 +208,9 @@ def _text(
     axes: Axes, x: float, y: float, text: str, size: float, weight: str = "normal", ha: Literal["left", "right"] = "left"
 ) -> None:
     """Text at pixel x of the figure and y of the axes."""
-    place = blended_transform_factory(axes.get_figure(root=True).transFigure, axes.transData)  # type: ignore[union-attr]
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    place = blended_transform_factory(figure.transFigure, axes.transData)
     axes.text(
         x / WIDTH,
         y,

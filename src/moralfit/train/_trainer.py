@@ -180,7 +180,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     def _autocast(self, device: str) -> Iterator[None]:
         """bf16 weights on a CPU: the adapter's fp32 weights enter the products as bf16 too, which the cores are fast at."""
         if device == "cpu" and self.model.get_base_model().dtype == torch.bfloat16:
-            # PEFT would cast activations to fp32 first, only for autocast to cast them back: a tenth of the time.
+            # PEFT would cast activations to fp32 first, only for autocast to cast them back: a twelfth of the time.
             with torch.autocast("cpu", torch.bfloat16), disable_input_dtype_casting(self.model):
                 yield
         else:

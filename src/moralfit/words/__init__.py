@@ -5,7 +5,7 @@ from moralfit.words._frames import FRAMES, Deed, Frame, frames
 from moralfit.words._numbers import number
 from moralfit.words._parse import Parsed, parse_reply
 from moralfit.words._preference import preference_in_words
-from moralfit.words._prompt import render_prompt, step_name
+from moralfit.words._prompt import render_game, render_prompt, step_name
 from moralfit.words._read import read_belief, read_crowd_payoffs, read_payoffs
 from moralfit.words._reply import Derivation, derive
 from moralfit.words._scene import Scene, sample_scene
@@ -31,6 +31,7 @@ __all__ = [
     "read_belief",
     "read_crowd_payoffs",
     "read_payoffs",
+    "render_game",
     "render_prompt",
     "sample_scene",
     "step_name",

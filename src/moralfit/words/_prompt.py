@@ -24,13 +24,18 @@ _ASKED = ("Say what you do", "What do you do", "Give your choice")
 
 
 def render_prompt(scene: Scene) -> str:
-    """The rules, the payoffs, the belief if one is stated, the question, and how to answer.
+    """What :func:`render_game` tells, the question, and how to answer. Raises as that does."""
+    return f"{render_game(scene)}\n{_question(scene)}"
+
+
+def render_game(scene: Scene) -> str:
+    """The rules, the payoffs, and the belief if one is stated.
 
     Raises:
         WordsError: A payoff or an amount has too many decimals, or the table too many rows, to be read.
     """
     table = _payoffs(scene) if len(scene.roles) == 2 else crowd_table(scene)
-    return "\n".join(part for part in (rules(scene), table, _belief(scene), _question(scene)) if part)
+    return "\n".join(part for part in (rules(scene), table, _belief(scene)) if part)
 
 
 def step_name(scene: Scene, decision: int, told: bool = False) -> str:
