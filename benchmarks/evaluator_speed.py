@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from moralfit.agents import LanguageAgent
+from moralfit.agents import ANSWER
+from moralfit.chat import LocalChat
 from moralfit.console import quiet_libraries, silence_progress_bars
 from moralfit.evaluate import Item, items
 from moralfit.models import Base, add_adapter, chat_ids, end_ids, environment, load_base
@@ -63,15 +64,13 @@ def main() -> None:
         add_adapter(base, given.adapter, "tuned")
     adapter = "tuned" if given.adapter is not None else None
     played = items(recipe, "payoffs")
-    asked = [(item.scene, item.messages) for item in played]
-    decisions = sum(len(scene.asked) for scene, _ in asked)
-    agent = LanguageAgent(
-        "agent", "agent", "adapter", base, adapter, batch_size=given.batch_size, max_new_tokens=given.max_new_tokens
-    )
+    decisions = sum(len(item.scene.asked) for item in played)
+    chat = LocalChat(base, adapter, batch_size=given.batch_size, max_new_tokens=given.max_new_tokens)
+    conversations, seeds = [item.messages for item in played], [item.seed for item in played]
     # Both pay for the first call's preparations beforehand.
-    list(agent.replies(asked[:1], ["warm"]))
+    list(chat.replies(conversations[:1], seeds[:1], ANSWER))
     start = time.perf_counter()
-    batched = dict(agent.replies(asked, [item.seed for item in played]))
+    batched = {reply.position: reply.text for reply in chat.replies(conversations, seeds, ANSWER)}
     middle = time.perf_counter()
     single = one_by_one(base, played, given.max_new_tokens)
     end = time.perf_counter()

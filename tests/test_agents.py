@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny_model import VALUES
 
-from moralfit.agents import Agent, LanguageAgent, RandomAgent, _answered, _left_padded, _positions
+from moralfit.agents import Agent, LanguageAgent, RandomAgent, answer_line
+from moralfit.chat import Line, LocalChat, _finished, _left_padded, _positions
 from moralfit.evaluate import items
 from moralfit.games import make_transfer_game
 from moralfit.models import Base, Messages, chat_ids, load_base
@@ -37,12 +38,17 @@ def asked() -> Asked:
 
 
 def agent(base: Base, **options: Any) -> LanguageAgent:
-    return LanguageAgent("base", "base", "base", base, **{"max_new_tokens": 12, "batch_size": 5, **options})
+    return LanguageAgent("base", "base", "base", LocalChat(base, **{"max_new_tokens": 12, "batch_size": 5, **options}))
 
 
 def replies(player: Agent, asked: Asked) -> list[str]:
-    found = dict(player.replies(asked, [str(n) for n in range(len(asked))]))
+    found = {reply.position: reply.text for reply in player.replies(asked, [str(n) for n in range(len(asked))])}
     return [found[n] for n in range(len(asked))]
+
+
+def probabilities(player: Agent, asked: Asked) -> dict[int, Any]:
+    given = player.replies(asked, [str(n) for n in range(len(asked))], probabilities=True)
+    return {reply.position: reply.probabilities for reply in given}
 
 
 def naive_reply(base: Base, messages: Messages, most: int) -> str:
@@ -103,6 +109,15 @@ def encode(base: Base, text: str) -> list[int]:
     return ids
 
 
+def read(base: Base, asked: Asked, given: Sequence[Sequence[str]], **options: Any) -> dict[int, Any]:
+    """Probabilities where later decisions are read after the actions `given`."""
+    chat = LocalChat(base, **{"max_new_tokens": 12, "batch_size": 5, **options})
+    conversations = [messages for _, messages in asked]
+    lines = [answer_line(scene, actions) for (scene, _), actions in zip(asked, given, strict=True)]
+    found = chat.replies(conversations, [""] * len(asked), "Answer:", lambda position, reply: lines[position])
+    return {reply.position: reply.probabilities for reply in found}
+
+
 class TestProbabilities:
     def naive(self, base: Base, scene: Scene, messages: Messages, given: Sequence[str]) -> list[list[float]]:
         """One sequence at a time: the options' probabilities after `Answer:` and the answers before."""
@@ -128,7 +143,7 @@ class TestProbabilities:
             tuple(rng.choice(scene.game.information_sets[d].actions) for d in scene.asked) if answered else ()
             for scene, _ in asked
         ]
-        found = dict(agent(base).probabilities(asked, given))
+        found = read(base, asked, given)
         for n, (scene, messages) in enumerate(asked):
             expected = self.naive(base, scene, messages, given[n])
             assert len(found[n]) == len(scene.asked)
@@ -140,10 +155,39 @@ class TestProbabilities:
         game = make_transfer_game("dictator_game", pie=8, step=2)
         scene = sample_scene(Random(0), game, transfer_frames(game), None)
         three: Messages = [{"role": "user", "content": render_prompt(scene)}]
-        found = dict(agent(base).probabilities([asked[0], (scene, three), asked[1]], [()] * 3))
-        assert found.keys() == {0, 2}
-        alone = dict(agent(base).probabilities([asked[1]], [()]))
+        found = probabilities(agent(base), [asked[0], (scene, three), asked[1]])
+        assert found[1] is None
+        alone = probabilities(agent(base), [asked[1]])
         assert found[2] == [pytest.approx(shares, abs=1e-5) for shares in alone[0]]
+
+    def test_are_the_same_without_the_cache_of_the_reply(
+        self, base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cached = read(base, asked, [()] * len(asked))
+        monkeypatch.setattr("moralfit.chat._cropped", lambda cache, length: None)
+        anew = read(base, asked, [()] * len(asked))
+        assert cached.keys() == anew.keys()
+        for n, shares in cached.items():
+            assert shares == [pytest.approx(decision, abs=1e-5) for decision in anew[n]]
+
+    def test_follow_the_agents_own_answers(self, base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+        scene, messages = next((s, m) for s, m in asked if len(s.asked) == 2)
+        actions = [scene.game.information_sets[d].actions[scene.order[d][1]] for d in scene.asked]
+        labels = [scene.label(d, action) for d, action in zip(scene.asked, actions, strict=True)]
+        monkeypatch.setattr(base.tokenizer, "batch_decode", lambda ids, **_: [f"Answer: {', '.join(labels)}"] * len(ids))
+        said = agent(base).replies([(scene, messages)], ["0"], probabilities=True)
+        ((_, text, shares),) = said
+        assert text == f"Answer: {', '.join(labels)}"
+        monkeypatch.undo()
+        (own,), (default,) = (read(base, [(scene, messages)], [given]).values() for given in (actions, ()))
+        assert shares == [pytest.approx(decision, abs=1e-5) for decision in own]
+        assert own[1] != pytest.approx(default[1], abs=1e-5)
+
+    def test_options_that_no_single_token_tells_apart_are_refused(self, base: Base, asked: Asked) -> None:
+        chat = LocalChat(base, max_new_tokens=2)
+        line = Line("Answer:", [["up", "up high", "up high there"]], [0])
+        with pytest.raises(ValueError, match="no single token tells up, up high, up high there apart"):
+            list(chat.replies([asked[0][1]], ["0"], None, lambda position, reply: line))
 
     def test_label_that_begins_another(self, base: Base, asked: Asked) -> None:
         from dataclasses import replace
@@ -152,7 +196,7 @@ class TestProbabilities:
         decision = scene.asked[0]
         labels = tuple(("up", "up high") if d == decision else pair for d, pair in enumerate(scene.labels))
         scene = replace(scene, labels=labels)
-        ((_, [[short, long]]),) = agent(base).probabilities([(scene, messages)], [()])
+        [[short, long]] = probabilities(agent(base), [(scene, messages)])[0]
         up, high = encode(base, " up"), encode(base, " up high")
         assert high[: len(up)] == up
         with torch.no_grad():
@@ -178,7 +222,7 @@ class TestProbabilities:
 )
 def test_stops_after_a_finished_answer_line(text: str, stops: bool, base: Base) -> None:
     ids = base.tokenizer(f"{text}", add_special_tokens=False)["input_ids"]
-    assert _answered(base.tokenizer, 2)(torch.tensor([[1, 1, *ids]]), None).tolist() == [stops]
+    assert _finished(base.tokenizer, 2, "Answer:")(torch.tensor([[1, 1, *ids]]), None).tolist() == [stops]
 
 
 def test_generation_ends_with_the_answer_line(base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +242,46 @@ def test_generation_ends_with_the_answer_line(base: Base, asked: Asked, monkeypa
     assert found == ["So be it.\nAnswer: A"]
 
 
+class TestSampling:
+    def texts(self, base: Base, conversations: Sequence[Messages], seeds: Sequence[str], **options: Any) -> list[str]:
+        chat = LocalChat(base, **{"max_new_tokens": 12, "temperature": 1.0, **options})
+        found = {reply.position: reply.text for reply in chat.replies(conversations, seeds)}
+        return [found[n] for n in range(len(conversations))]
+
+    def test_is_fixed_by_the_seed_whatever_the_batch(self, base: Base, asked: Asked) -> None:
+        conversations, seeds = [messages for _, messages in asked], [f"seed {n}" for n in range(len(asked))]
+        whole = self.texts(base, conversations, seeds, batch_size=100)
+        assert self.texts(base, conversations, seeds, batch_size=3) == whole
+        assert self.texts(base, conversations[::-1], seeds[::-1], batch_size=5) == whole[::-1]
+        assert self.texts(base, conversations, [f"{seed}!" for seed in seeds], batch_size=100) != whole
+
+    def test_draws_from_the_softmax_at_the_temperature(self, base: Base, asked: Asked) -> None:
+        messages, draws = asked[0][1], 1500
+        for temperature in (0.5, 1.0):
+            drawn = self.texts(
+                base,
+                [messages] * draws,
+                [str(n) for n in range(draws)],
+                max_new_tokens=1,
+                temperature=temperature,
+                batch_size=500,
+            )
+            ids = torch.tensor([chat_ids(base.tokenizer, messages)])
+            with torch.no_grad():
+                shares = torch.softmax(base.model(input_ids=ids).logits[0, -1] / temperature, 0)
+            # Of tokens that are written alike, the text cannot tell which it was.
+            expected: dict[str, float] = {}
+            for token, share in enumerate(shares.tolist()):
+                text = base.tokenizer.decode([token], skip_special_tokens=True).strip()
+                expected[text] = expected.get(text, 0) + share
+            for text, share in sorted(expected.items(), key=lambda entry: -entry[1])[:5]:
+                assert abs(drawn.count(text) / draws - share) < 4 * (share * (1 - share) / draws) ** 0.5 + 1e-9
+
+    def test_is_cold_at_zero(self, base: Base, asked: Asked) -> None:
+        conversations = [messages for _, messages in asked[:4]]
+        assert self.texts(base, conversations, list("abcd"), temperature=0.0) == replies(agent(base), asked[:4])
+
+
 def test_random_agent_is_near_chance(asked: Asked) -> None:
     many = [asked[n % len(asked)] for n in range(1200)]
     first = total = 0
@@ -209,5 +293,4 @@ def test_random_agent_is_near_chance(asked: Asked) -> None:
             first += action == scene.game.information_sets[decision].actions[0]
     assert abs(first / total - 0.5) < 4 * (0.25 / total) ** 0.5
     assert replies(RandomAgent(), many) == replies(RandomAgent(), many)
-    shares = dict(RandomAgent().probabilities(asked, [()] * len(asked)))
-    assert shares[0][0] == [0.5, 0.5]
+    assert probabilities(RandomAgent(), asked)[0][0] == [0.5, 0.5]

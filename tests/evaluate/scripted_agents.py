@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import exp, log
 from random import Random
 
+from moralfit.chat import Reply
 from moralfit.games import Strategy
 from moralfit.models import Messages
 from moralfit.preferences import SocialPreferences
@@ -36,28 +37,28 @@ class Player:
     def name(self) -> str:
         return f"scripted {self.preference.name}"
 
-    def replies(self, asked: Asked, seeds: Sequence[str]) -> Iterator[tuple[int, str]]:
+    def replies(self, asked: Asked, seeds: Sequence[str], probabilities: bool = False) -> Iterator[Reply]:
         for position, ((scene, messages), seed) in enumerate(zip(asked, seeds, strict=True)):
             rng = Random(f"{self.key}/{seed}")
             if rng.random() > self.talks:
-                yield position, "I am not sure what to make of this."
+                text = "I am not sure what to make of this."
             elif messages[-1]["content"].splitlines()[-1].startswith("End with: Answer: number"):
-                yield position, self._expectation(scene)
+                text = self._expectation(scene)
             else:
                 actions = self._plan(scene, rng)
                 labels = [scene.label(decision, actions[decision]) for decision in scene.asked]
-                yield position, f"Let me see.\nAnswer: {', '.join(labels)}"
+                text = f"Let me see.\nAnswer: {', '.join(labels)}"
+            yield Reply(position, text, self._shares(scene) if probabilities else None)
 
-    def probabilities(self, asked: Asked, answers: Sequence[Sequence[str]]) -> Iterator[tuple[int, list[list[float]]]]:
+    def _shares(self, scene: Scene) -> list[list[float]]:
         """Exact for single decisions; for plans, the marginal of each decision."""
-        for position, (scene, _) in enumerate(asked):
-            plans = self._weighted(scene)
-            total = sum(weight for _, weight in plans)
-            found = []
-            for decision in scene.asked:
-                actions = scene.game.information_sets[decision].actions
-                found.append([sum(w for plan, w in plans if plan[decision] == action) / total for action in actions])
-            yield position, found
+        plans = self._weighted(scene)
+        total = sum(weight for _, weight in plans)
+        found = []
+        for decision in scene.asked:
+            actions = scene.game.information_sets[decision].actions
+            found.append([sum(w for plan, w in plans if plan[decision] == action) / total for action in actions])
+        return found
 
     def _expectation(self, scene: Scene) -> str:
         if self.expects is None:

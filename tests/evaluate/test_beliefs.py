@@ -14,6 +14,7 @@ from scripted_agents import Asked, Player
 from tiny_model import VALUES
 
 from moralfit.agents import RandomAgent
+from moralfit.chat import Reply
 from moralfit.evaluate import PARTS, Item, belief_question, items, parse_shares
 from moralfit.evaluate._beliefs import elicit, forget
 from moralfit.games import trust_game, ultimatum_amounts
@@ -117,9 +118,9 @@ def test_amounts_as_labels_are_not_taken_for_shares() -> None:
 class Watched(Player):
     """Remembers what it was asked."""
 
-    def replies(self, asked: Asked, seeds: Sequence[str]) -> Iterator[tuple[int, str]]:
+    def replies(self, asked: Asked, seeds: Sequence[str], probabilities: bool = False) -> Iterator[Reply]:
         self.asked = [*getattr(self, "asked", []), *(messages[-1]["content"] for _, messages in asked)]
-        return super().replies(asked, seeds)
+        return super().replies(asked, seeds, probabilities)
 
 
 def test_agents_are_asked_once_and_a_random_player_never(tmp_path: Path) -> None:

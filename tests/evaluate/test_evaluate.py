@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from tiny_model import TINY, VALUES
 
 from moralfit.agents import LanguageAgent
+from moralfit.chat import Reply
 from moralfit.console import run_cli
 from moralfit.errors import ModelError, RunError
 from moralfit.evaluate import evaluate, find_adapter
@@ -66,9 +67,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     replies = LanguageAgent.replies
 
-    def watched(self: Any, given: Sequence[Any], seeds: Sequence[str]) -> Any:
+    def watched(self: Any, given: Sequence[Any], seeds: Sequence[str], probabilities: bool = False) -> Any:
         asked.extend(f"{self.key} {seed}" for seed in seeds)
-        return replies(self, given, seeds)
+        return replies(self, given, seeds, probabilities)
 
     monkeypatch.setattr(LanguageAgent, "replies", watched)
     return asked
@@ -100,8 +101,8 @@ def test_goes_on_where_it_was_cut_off(place: Path, monkeypatch: pytest.MonkeyPat
 def test_replies_with_odd_line_ends_and_cut_characters_survive(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "one\u2028two\x85three\x0bfour\nAnswer: caf\u00e9"
 
-    def odd(self: Any, given: Sequence[Any], seeds: Sequence[str]) -> Any:
-        yield from ((n, text) for n in range(len(given)))
+    def odd(self: Any, given: Sequence[Any], seeds: Sequence[str], probabilities: bool = False) -> Any:
+        yield from (Reply(n, text) for n in range(len(given)))
 
     monkeypatch.setattr(LanguageAgent, "replies", odd)
     evaluate([RUN], Path("out"))

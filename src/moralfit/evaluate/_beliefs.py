@@ -103,7 +103,8 @@ def elicit(
                     asked = left[start : start + portion]
                     questions = [belief_question(item.scene) for item in asked]
                     scenes = [(item.scene, _asking(item.messages, q)) for item, q in zip(asked, questions, strict=True)]
-                    replies = dict(agent.replies(scenes, [f"{item.seed}/belief" for item in asked]))
+                    seeds = [f"{item.seed}/belief" for item in asked]
+                    replies = {reply.position: reply.text for reply in agent.replies(scenes, seeds)}
                     for place, item in enumerate(asked):
                         belief = parse_shares(item.scene, replies[place])
                         record = {

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from moralfit.agents import Agent, LanguageAgent, RandomAgent
+from moralfit.chat import LocalChat
 from moralfit.errors import ModelError, RecipeError, RunError
 from moralfit.evaluate._beliefs import elicit, forget
 from moralfit.evaluate._estimates import estimates
@@ -153,7 +154,7 @@ def _agents(recipe: Recipe, base: Base, tuned: Sequence[Tuned]) -> tuple[list[Ag
     if "random" in compare:
         add(RandomAgent(), "random", None)
     if "base" in compare:
-        add(LanguageAgent("base", base.name.split("/")[-1], "base", base, **options), origin, None)
+        add(LanguageAgent("base", base.name.split("/")[-1], "base", LocalChat(base, **options)), origin, None)
     seen = set()
     for t in tuned:
         preference = t.recipe.preference.build()
@@ -161,11 +162,16 @@ def _agents(recipe: Recipe, base: Base, tuned: Sequence[Tuned]) -> tuple[list[Ag
             seen.add(preference.name)
             key = "prompted" if len(tuned) == 1 else f"prompted-{t.recipe.preference.slug}"
             told = preference_in_words(preference)
-            agent = LanguageAgent(key, f"base told to be {preference.name}", "prompted", base, preamble=told, **options)
-            add(agent, f"{origin} {told}", preference.name, preamble=told)
+            chat = LocalChat(base, preamble=told, **options)
+            add(
+                LanguageAgent(key, f"base told to be {preference.name}", "prompted", chat),
+                f"{origin} {told}",
+                preference.name,
+                preamble=told,
+            )
     for t in tuned:
         preference = t.recipe.preference.build()
         weights = sha256(t.folder / "adapter_model.safetensors")
-        agent = LanguageAgent(t.key, f"tuned to be {preference.name}", "adapter", base, adapter=t.key, **options)
+        agent = LanguageAgent(t.key, f"tuned to be {preference.name}", "adapter", LocalChat(base, t.key, **options))
         add(agent, f"{origin} {weights}", preference.name, sha256=weights, moves_logits_by=round(base.adapters[t.key], 4))
     return agents, fingerprints, described

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moralfit.agents import Agent
+from moralfit.chat import Reply
 from moralfit.errors import RunError
 from moralfit.evaluate._scenes import Item, Target, target
 from moralfit.files import read_json, write_json, write_text
@@ -66,24 +67,13 @@ def play(
                     if not left:
                         continue
                     asked = [(items[n].scene, items[n].messages) for n in left]
-                    replies: dict[int, str] = {}
-                    for position, reply in agent.replies(asked, [items[n].seed for n in left]):
-                        replies[position] = reply
+                    replies: dict[int, Reply] = {}
+                    for reply in agent.replies(asked, [items[n].seed for n in left], probabilities):
+                        replies[reply.position] = reply
                         progress(agent.key, finished + len(replies))
-                    parsed = [parse_reply(scene, replies[p]) for p, (scene, _) in enumerate(asked)]
-                    shares: dict[int, list[list[float]]] = {}
-                    if probabilities:
-                        shares = dict(agent.probabilities(asked, [p.actions for p in parsed]))
                     for position, n in enumerate(left):
-                        new = _records(
-                            agent.key,
-                            items[n],
-                            {name: found[n] for name, found in answers.items()},
-                            replies[position],
-                            parsed[position].status,
-                            parsed[position].actions,
-                            shares.get(position),
-                        )
+                        solved = {name: found[n] for name, found in answers.items()}
+                        new = _records(agent.key, items[n], solved, replies[position])
                         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in new)
                         records += new
                     file.flush()
@@ -121,12 +111,10 @@ def _records(
     agent: str,
     item: Item,
     targets: Mapping[str, Target],
-    reply: str,
-    status: str,
-    actions: Sequence[str],
-    probabilities: list[list[float]] | None,
+    reply: Reply,
 ) -> list[Record]:
     scene, game = item.scene, item.scene.game
+    parsed, probabilities = parse_reply(scene, reply.text), reply.probabilities
     belief = None if scene.belief is None else [[float(p) for p in d] for d in scene.belief]
     found = []
     for place, decision in enumerate(scene.asked):
@@ -150,9 +138,9 @@ def _records(
                 "labels": list(scene.labels[decision]),
                 "belief": belief,
                 "prompt": item.messages[-1]["content"],
-                "reply": reply,
-                "status": status,
-                "action": actions[place] if actions else None,
+                "reply": reply.text,
+                "status": parsed.status,
+                "action": parsed.actions[place] if parsed.actions else None,
                 "optimum": {name: list(found.optimum[place]) for name, found in targets.items()},
                 "optimum_kind": {name: found.kinds[place] for name, found in targets.items()},
                 "advantage": {name: found.advantage[place] for name, found in targets.items()},
