@@ -27,7 +27,7 @@ from solve_oracles import (
 from moralfit.errors import GameError
 from moralfit.games import Chance, Game, Node, Plan, Terminal, trust_game
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
-from moralfit.solve import equilibrium_belief, optimal_plans, subgame_perfect, symmetric_equilibria
+from moralfit.solve import equilibrium_belief, equilibrium_strategies, optimal_plans, subgame_perfect
 
 
 @examples
@@ -64,7 +64,7 @@ def test_shared_information_sets_without_morality(data: st.DataObject, game: Gam
 @given(games(limit=2), preferences)
 def test_symmetric_equilibria_by_brute_force(game: Game, preference: SocialPreferences) -> None:
     expected = [p for p in game.plans() if p in brute_force(game, preference, game.strategy(p), TINY)[0]]
-    assert list(symmetric_equilibria(game, preference)) == expected
+    assert equilibrium_strategies(game, preference) == tuple(map(game.strategy, expected))
     worth = {p: preference.utility(game, p, p) for p in expected}
     best = [p for p in expected if worth[p] == max(worth.values())]
     assert equilibrium_belief(game, preference) == (best[0] if len(best) == 1 else None)
@@ -150,7 +150,7 @@ def test_subgame_perfect_plans_have_no_profitable_deviation(game: Game, alpha: A
 @given(games(hidden=False, nature=False, distinct=True))
 def test_without_payoff_ties_equilibrium_is_subgame_perfection(game: Game) -> None:
     (plan,) = subgame_perfect(game)
-    assert symmetric_equilibria(game, HomoEconomicus()) == (plan,)
+    assert equilibrium_strategies(game, HomoEconomicus()) == (game.strategy(plan),)
     assert equilibrium_belief(game, HomoEconomicus()) == plan
 
 
@@ -158,11 +158,11 @@ def test_without_payoff_ties_equilibrium_is_subgame_perfection(game: Game) -> No
 @given(games(hidden=False), envies, envies)
 def test_trembles_refine_subgame_perfection(game: Game, alpha: Any, beta: Any) -> None:
     preference = SocialPreferences(alpha, beta)
-    assert set(symmetric_equilibria(game, preference)) <= set(subgame_perfect(game, preference))
+    assert set(equilibrium_strategies(game, preference)) <= set(map(game.strategy, subgame_perfect(game, preference)))
 
 
 def test_subgame_perfection_needs_perfect_information_and_no_morality() -> None:
     with pytest.raises(GameError, match="chicken: backward induction needs perfect information"):
         subgame_perfect(simultaneous("chicken", CHICKEN))
-    with pytest.raises(GameError, match="kappa = 0; use symmetric_equilibria"):
+    with pytest.raises(GameError, match="kappa = 0; use equilibrium_strategies"):
         subgame_perfect(trust_game(9, 6, 4, 1), HomoMoralis(0.5))

@@ -29,7 +29,6 @@ from moralfit.solve import (
     optimal_plans,
     optimal_strategies,
     solve,
-    symmetric_equilibria,
 )
 
 
@@ -42,7 +41,7 @@ def test_chicken_has_a_mixed_universal_optimum() -> None:
     with pytest.raises(GameError, match=r"chicken: roles share an information set; .* use solve or optimal_strategies"):
         optimal_plans(game, HomoMoralis(1), 0.5)
     with pytest.raises(GameError, match="use solve or optimal_strategies"):
-        symmetric_equilibria(game, HomoMoralis(1))
+        equilibrium_belief(game, HomoMoralis(1))
 
 
 @pytest.mark.parametrize("kappa", [0, 0.2, 0.5, 0.8, 1])
@@ -131,10 +130,11 @@ def test_mixed_optima_that_are_out_of_reach() -> None:
 
 
 def test_equilibria_of_simultaneous_games_without_morality() -> None:
-    assert symmetric_equilibria(simultaneous("dilemma", ((3, 0), (5, 1))), HomoEconomicus()) == (("b",),)
-    assert symmetric_equilibria(simultaneous("stag hunt", ((4, 0), (3, 3))), HomoEconomicus()) == (("a",), ("b",))
+    a, b = ((1, 0),), ((0, 1),)
+    assert equilibrium_strategies(simultaneous("dilemma", ((3, 0), (5, 1))), HomoEconomicus()) == (b,)
+    third = ((Fraction(3, 4), Fraction(1, 4)),)
+    assert equilibrium_strategies(simultaneous("stag hunt", ((4, 0), (3, 3))), HomoEconomicus()) == (a, b, third)
     assert equilibrium_belief(simultaneous("stag hunt", ((4, 0), (3, 3))), HomoEconomicus()) == ("a",)
-    assert symmetric_equilibria(simultaneous("chicken", CHICKEN), HomoEconomicus()) == ()
     assert equilibrium_belief(simultaneous("chicken", CHICKEN), HomoEconomicus()) is None
 
 

@@ -2,6 +2,7 @@
 
 import time
 from fractions import Fraction
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -23,7 +24,7 @@ from moralfit.games import (
     ultimatum_game,
 )
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
-from moralfit.solve import equilibrium_belief, optimal_plans, subgame_perfect, symmetric_equilibria
+from moralfit.solve import assumed_belief, equilibrium_belief, equilibrium_strategies, optimal_plans, solve, subgame_perfect
 
 KAPPAS = (0, 0.25, 0.5, 0.75, 1)
 
@@ -130,9 +131,34 @@ def test_subgame_perfect_play_of_the_three_games() -> None:
 def test_best_equilibrium_is_expected() -> None:
     """After C, 3/4 (T - R) / 2 is just worth 1/4 (R - (T + S) / 2): cooperating and taking turns are both self-fulfilling."""
     game = sequential_prisoners_dilemma(6, 5, 2, 1)
-    found = symmetric_equilibria(game, HomoMoralis(0.25))
-    assert {(digits(game, plan), game.payoff(plan, plan)) for plan in found} == {("110", 5), ("001", Fraction(7, 2))}
+    found = equilibrium_strategies(game, HomoMoralis(0.25))
+    assert {(x, game.payoff(x, x)) for x in found} == {(game.strategy("110"), 5), (game.strategy("001"), Fraction(7, 2))}
     assert equilibrium_belief(game, HomoMoralis(0.25)) == ("C", "C", "D")
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_prompts_and_estimates_assume_the_same_of_others(name: str) -> None:
+    """Samples are derived from one function and estimates from the other: in every game of a grid they say the same."""
+    points, unclear = (1, 2, 3, 4, 5, 7), 0
+    for S, P, R, T in combinations(points, 4):
+        game = make_game(name, T, R, P, S)
+        for kappa in (0, Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), 1):
+            plan, belief = equilibrium_belief(game, HomoMoralis(kappa)), assumed_belief(game, HomoMoralis(kappa))
+            if plan is None:
+                unclear += 1
+                assert belief == (game.uniform if kappa == 1 else None)
+            else:
+                assert belief == game.strategy(plan)
+    # T + S = 2R: homo kantiensis does not mind who exploits whom.
+    assert (unclear > 0) == (name != "ultimatum_game")
+
+
+def test_homo_kantiensis_expects_its_own_plan() -> None:
+    game = sequential_prisoners_dilemma(80, 65, 25, 20)
+    assert assumed_belief(game, HomoMoralis(1)) == game.strategy("111")
+    found = solve(game, HomoMoralis(1))
+    assert found.belief == found.strategies[0] == assumed_belief(game, HomoMoralis(1))
+    assert found.utilities == optimal_plans(game, HomoMoralis(1), 0.5).utilities
 
 
 def test_some_games_have_no_pure_equilibrium() -> None:
@@ -142,7 +168,7 @@ def test_some_games_have_no_pure_equilibrium() -> None:
     assert solved(game, preference, "100") == {"001"}
     assert solved(game, preference, "001") == {"000"}
     assert solved(game, preference, "000") == {"110"}
-    assert symmetric_equilibria(game, preference) == ()
+    assert equilibrium_strategies(game, preference) == ()
     assert equilibrium_belief(game, preference) is None
 
 
@@ -192,10 +218,10 @@ def test_selection_is_by_utility_not_by_points() -> None:
     game = Game("split", Decision(0, "first", ("high", "even"), (second["high"], second["even"])))
     preference = SocialPreferences(alpha=Fraction(1, 16), beta=Fraction(5, 8))
     # As proposers, high is worth 9 - 5 and even 4: they tie and both remain in equilibrium. As responder high costs 1/2.
-    found = symmetric_equilibria(game, preference)
-    assert {(plan[0], preference.utility(game, plan, plan), game.payoff(plan, plan)) for plan in found} == {
-        ("high", Fraction(4) / 2 + Fraction(1, 2) / 2, 5),
-        ("even", 4, 4),
+    found = equilibrium_strategies(game, preference)
+    assert {(x[0], preference.utility(game, x, x), game.payoff(x, x)) for x in found} == {
+        ((1, 0), Fraction(4) / 2 + Fraction(1, 2) / 2, 5),
+        ((0, 1), 4, 4),
     }
     assert equilibrium_belief(game, preference) == ("even", "yes", "yes")
 

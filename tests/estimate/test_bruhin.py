@@ -32,7 +32,7 @@ def people():
 
 @pytest.fixture(scope="module")
 def three(people):
-    return mixture(people, 3, starts=5)
+    return mixture(people, 3, starts=5, standard_errors="cluster")
 
 
 @needs_data
@@ -43,6 +43,9 @@ def test_the_pooled_estimates_are_the_published_digits(people):
     assert round(found.loglik, 2) == -5472.31
     assert {name: round(found.parameters[name], 3) for name in "abgd"} == {"a": 0.083, "b": 0.261, "g": 0.072, "d": -0.042}
     assert round(found.sigma, 4) == 0.0156
+    # Ours, with CR3; the documentation prints them.
+    assert {name: round(found.se[name], 4) for name in "abgd"} == {"a": 0.0148, "b": 0.0188, "g": 0.0135, "d": 0.0113}
+    assert round(found.sigma_se, 4) == 0.0007
     assert found.interval("b")[0] > 0
 
 
@@ -61,6 +64,16 @@ def test_the_three_types_are_the_published_ones(three):
     for name, values in printed.items():
         assert tuple(round(three.types[k][name], 3) for k in order) == values
     assert [round(1 / three.types[k]["lambda"], 3) for k in order] == [0.018, 0.032, 0.008]
+    # Standard errors are ours too.
+    assert [round(float(three.share_se[k]), 3) for k in order] == [0.051, 0.042, 0.046]
+    errors = {
+        "a": (0.043, 0.013, 0.130),
+        "b": (0.032, 0.017, 0.180),
+        "g": (0.028, 0.012, 0.139),
+        "d": (0.029, 0.012, 0.202),
+    }
+    for name, values in errors.items():
+        assert tuple(round(three.se[k][name], 3) for k in order) == values
     assert sum(s.converged and s.loglik > three.loglik - 1e-4 for s in three.starts) >= 4
 
 

@@ -104,5 +104,5 @@ def test_senseless_requests():
         design([(game, 0.5)], 3)
     with pytest.raises(EstimationError, match="do not identify"):
         design([(game, 0.5)], 1)
-    with pytest.raises(EstimationError, match="unknown games chess"):
+    with pytest.raises(EstimationError, match="unknown game 'chess'; Known games: seq"):
         payoff_games(["chess"], PayoffGrid())

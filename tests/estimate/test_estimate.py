@@ -327,12 +327,21 @@ def test_too_few_and_weak_and_missing_data(clean):
         ({"bounds": {"gamma": (0, 1)}}, "unknown parameter 'gamma'"),
         ({"bounds": {"kappa": (0, 1)}, "fixed": {"kappa": 0}}, "is fixed"),
         ({"level": 1.5}, "between 0 and 1"),
-        ({"standard_errors": "cluster", "cluster": "session"}, "unknown cluster 'session'"),
+        ({"standard_errors": "cluster", "cluster": "session"}, "unknown cluster 'session'; Known are agent, situation, game"),
+        ({"cluster": "agents"}, "unknown cluster 'agents'; did you mean 'agent'\\? Known are"),
+        (
+            {"standard_errors": "clustered"},
+            "unknown standard_errors 'clustered'; did you mean 'cluster'\\? Known are hessian, cluster, bootstrap",
+        ),
+        ({"standard_errors": None}, "unknown standard_errors None"),
     ],
 )
 def test_senseless_requests(clean, options, message):
-    with pytest.raises(EstimationError, match=message):
-        estimate(clean, **options)
+    # Whatever becomes of the likelihood: ordinary, separated, too few observations.
+    robot = deterministic(SITUATIONS, {"alpha": 0.0, "beta": 0.0, "kappa": 0.37})
+    for choices in (clean, robot, from_plans(SITUATIONS[:1], [np.eye(len(SITUATIONS[0][0].plans()))[0]])):
+        with pytest.raises(EstimationError, match=message):
+            estimate(choices, **options)
 
 
 def test_one_agent_cannot_be_clustered_by_agent(clean):

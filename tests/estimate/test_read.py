@@ -114,7 +114,7 @@ def with_row(**changes):
         ),
         (with_row(plan=None, decision="first", action="G"), r"unknown action 'G' at 'first'.* I or N \(row 3\)"),
         (with_row(decision="first", action="I"), r"plan and decision contradict each other \(row 3\)"),
-        (with_row(game="trust"), r"unknown game 'trust'; known are .*trust_game.*\(row 3\)"),
+        (with_row(game="trust"), r"unknown game 'trust'; did you mean 'trust_game'\? Known games: .*trust_game.*\(row 3\)"),
         (with_row(game=None), r"game is empty \(row 3\)"),
         (with_row(agent=" "), r"agent is empty \(row 3\)"),
         (with_row(R=None), r"lacking R \(row 3\)"),
@@ -204,6 +204,38 @@ def test_records_of_the_evaluator():
     assert from_records(records[:1] * 2, assume=HomoEconomicus()).n == 1
 
 
+def test_a_file_of_records(tmp_path):
+    path = tmp_path / "records.jsonl"
+    # A reply may hold what str.splitlines takes for the end of a line.
+    records = [record("first", "I", reply="so\u2028I say"), record("after I", "K")]
+    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records), encoding="utf-8")
+    for given in (path, str(path)):
+        assert cells(from_records(given)) == cells(from_records(records)) == {(0, (1,)): 1}
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(EstimationError, match=r"records\.jsonl: line 2 is damaged, not JSON"):
+        from_records(path)
+    path.write_bytes(b'{"agent": "\xff"}\n')
+    with pytest.raises(EstimationError, match=r"records\.jsonl: line 1 is damaged"):
+        from_records(path)
+    path.write_text("[]\n")
+    with pytest.raises(EstimationError, match="line 1 is no record but list"):
+        from_records(path)
+    path.write_text("")
+    with pytest.raises(EstimationError, match="there are no records"):
+        from_records(path)
+    with pytest.raises(EstimationError, match=r"nowhere\.jsonl: cannot be read"):
+        from_records(str(tmp_path / "nowhere.jsonl"))
+
+
+def test_misspelt_options_are_named():
+    with pytest.raises(EstimationError, match=r"unknown use 'anwers'; did you mean 'answers'\? Known are answers, p"):
+        from_records([record("first", "I")], use="anwers")
+    with pytest.raises(EstimationError, match=r"unknown contradictions 'droop'; did you mean 'drop'\? Known are error, drop"):
+        read_choices(table(*GOOD), contradictions="droop")
+    with pytest.raises(EstimationError, match=r"unknown game 'trust_gme'; did you mean 'trust_game'\? .*\(row 1\)"):
+        read_choices(table(GOOD[0], {**GOOD[1], "game": "trust_gme"}))
+
+
 def test_probabilities_of_the_evaluator():
     records = [
         record("first", "I", probabilities=[0.7, 0.3]),
@@ -220,6 +252,7 @@ def test_probabilities_of_the_evaluator():
     [
         ({"action": "X"}, "record 0: unknown action 'X'"),
         ({"game": "chess"}, "record 0: unknown game 'chess'"),
+        ({"game": "trust_gme"}, "record 0: unknown game 'trust_gme'; did you mean 'trust_game'\\? Known games: seq"),
         ({"payoffs": {"T": 1}}, "record 0: payoffs .* do not make a trust_game"),
         ({"payoffs": {"T": 1, "R": 2, "P": 3, "S": 4}}, "record 0: .*T > R > P > S"),
         ({"status": "refused", "action": None}, "nothing to estimate on: tuned: 1 of 1 prompts not answered"),

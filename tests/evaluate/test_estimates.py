@@ -13,9 +13,12 @@ from scripted_agents import Player
 from tiny_model import VALUES
 
 from moralfit.agents import RandomAgent
+from moralfit.estimate import MODELS, estimate, from_plans
 from moralfit.evaluate import Item, estimates, items, summarise, tables, wants
 from moralfit.evaluate._beliefs import elicit
 from moralfit.evaluate._play import play
+from moralfit.evaluate._wants import weight
+from moralfit.games import sequential_prisoners_dilemma
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
 from moralfit.recipe import parse_recipe
 
@@ -82,6 +85,70 @@ def test_a_player_without_slips_gets_the_set_that_explains_all(tmp_path: Path) -
     assert 0 < kappa["high"] - kappa["low"] < 0.3
     assert "no slips" in found["remark"]
     assert found["noise"] is None
+
+
+def test_a_kantian_without_slips_wants_only_kappa_one_and_the_table_says_so(tmp_path: Path) -> None:
+    """What it does where its own play never leads is best at kappa = 1 alone: the set that explains every choice is a point."""
+    kant = HomoMoralis(1)
+    records = records_of(tmp_path, prompts(30, plan_share=1.0), Player("tuned", kant))
+    summary = summary_of(records, {"tuned": ("adapter", kant)})
+    found = one(summary["estimates"])
+    kappa = found["weights"]["kappa"]
+    assert found["status"] == "separated"
+    assert kappa["estimate"] is None
+    assert kappa["high"] == 1
+    assert kappa["low"] == pytest.approx(1, abs=1e-6)
+    assert found["remark"] == "no slips: this value alone explains every choice"
+    (line,) = [line for line in printed(wants(summary)).splitlines() if line.strip().startswith("tuned") and "kappa" in line]
+    assert "only 1.00" in line
+    assert "no slips: only this fits" in line
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.4, 0.6, "all of [0.40, 0.60]"),
+        (0.9978, 1.0, "all of [0.998, 1.000]"),
+        (0.99951, 0.99958, "all of [0.9995, 0.9996]"),
+        (0.5, 0.5, "only 0.50"),
+        (1 - 1e-8, 1.0, "only 1.00"),
+    ],
+)
+def test_a_set_is_printed_so_that_its_ends_differ(low: float, high: float, shown: str) -> None:
+    assert weight({"weights": {"kappa": {"estimate": None, "low": low, "high": high}}}, "kappa") == shown
+
+
+def test_a_set_that_is_a_point_is_called_one_by_the_estimator_too() -> None:
+    game = sequential_prisoners_dilemma(9, 6, 4, 1)
+    u = [float(HomoMoralis(1).utility(game, plan, plan)) for plan in game.plans()]
+    chosen = [float(plan == ("C", "C", "C")) for plan in game.plans()]
+    assert max(u) == u[0]
+    found = estimate(from_plans([(game, 0.5), (game, 0.2)], [chosen, chosen]), fixed={**MODELS["homo moralis"], "lambda": 1.0})
+    assert found.status == "separated"
+    assert "explained by kappa = 1;" in found.warnings[-1]
+    assert found.remark("kappa").endswith("only 1 explains all choices")
+
+
+def test_clusters_are_games_with_their_payoffs(tmp_path: Path) -> None:
+    """The same choices under other prompt numbers: each prompt asked five times more says nothing new about precision."""
+    records = records_of(tmp_path, prompts(40), Player("tuned", HALF, noise=1.0))
+    again = [{**r, "prompt_id": f"{r['prompt_id']} {n}"} for n in range(5) for r in records]
+    first, more = one(estimates(records, {"tuned": HALF})), one(estimates(again, {"tuned": HALF}))
+    assert more["read"] == 5 * first["read"]
+    for end in ("estimate", "low", "high"):
+        assert more["weights"]["kappa"][end] == pytest.approx(first["weights"]["kappa"][end], abs=1e-4)
+
+
+def test_too_few_prompts_are_not_called_unreadable(tmp_path: Path) -> None:
+    records = records_of(tmp_path, prompts(2, plan_share=1.0, beliefs={"unstated": 0, "certain": 1}), Player("tuned", HALF))
+    summary = summary_of(records, {"tuned": ("adapter", HALF)})
+    entry = one(summary["estimates"])
+    assert (entry["status"], entry["read"], entry["prompts"]) == ("too few", 4, 4)
+    assert entry["remark"] == "only 4 prompts"
+    text = printed(wants(summary))
+    (line,) = [line for line in text.splitlines() if "too few" in line and "kappa" in line]
+    assert line.split()[-6:] == ["4", "of", "4", "too", "few", "prompts"]
+    assert "readable" not in text
 
 
 def test_who_says_nothing_readable_or_plays_like_chance_gets_a_reason_and_no_number(tmp_path: Path) -> None:

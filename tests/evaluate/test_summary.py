@@ -75,6 +75,7 @@ def test_sensitivity() -> None:
 def record(prompt: str, decision: str, action: str | None, best: list[str], **more: Any) -> dict[str, Any]:
     return {
         "agent": "tuned", "split": "payoffs", "prompt_id": prompt, "game": "trust_game", "decision": decision,
+        "payoffs": {"T": 9, "R": 6, "P": 4, "S": prompt},
         "actions": ["I", "N"] if decision == "first" else ["G", "K"], "action": action, "optimum": {"moral": best},
         "status": "answered" if action else "unparseable", "probabilities": [0.9, 0.1], **more,
     }  # fmt: skip
@@ -109,6 +110,19 @@ def test_summary_of_hand_made_records() -> None:
         pytest.approx(2 / 3),
     )
     assert summarise([], ["moral"]) == []
+
+
+def test_prompts_with_the_same_payoffs_are_one_cluster() -> None:
+    """Twenty prompts, but two games: at a rate of one, the interval is that of two observations, not of twenty."""
+    records = [
+        record(f"payoffs/{n}", "first", "I", ["I"], payoffs={"T": 9, "R": 6, "P": 4, "S": n % 2}) for n in range(20)
+    ]  # fmt: skip
+    (row,) = [r for r in summarise(records, ["moral"]) if r["game"] == "all"]
+    assert (row["n"], row["clusters"]) == (20, 2)
+    assert (row["agreement"]["low"], row["agreement"]["high"]) == pytest.approx(wilson(2, 2))
+    other = [{**r, "game": "ultimatum_game"} if n < 10 else r for n, r in enumerate(records)]
+    (row,) = [r for r in summarise(other, ["moral"]) if r["game"] == "all"]
+    assert row["clusters"] == 4, "the same payoffs in another game are another draw"
 
 
 def test_summary_where_nothing_can_be_counted() -> None:

@@ -171,10 +171,10 @@ def test_a_perfect_player_agrees_everywhere_and_others_do_not(played: Any) -> No
 def test_any_action_of_a_tied_or_mixed_optimum_agrees_but_only_where_some_does_not() -> None:
     record = {
         "agent": "a", "split": "games", "game": "dictator_game", "decision": "give", "actions": ["0", "2", "4"],
-        "status": "answered", "probabilities": [0.5, 0.3, 0.2], "optimum": {"t": ["0", "2"]},
+        "status": "answered", "probabilities": [0.5, 0.3, 0.2], "optimum": {"t": ["0", "2"]}, "payoffs": {"pie": 8, "step": 2},
     }  # fmt: skip
     records = [
-        {**record, "prompt_id": "games/0", "action": "0"},
+        {**record, "prompt_id": "games/0", "action": "0", "payoffs": {"pie": 16, "step": 2}},
         {**record, "prompt_id": "games/1", "action": "2"},
         {**record, "prompt_id": "games/2", "action": "4"},
         {**record, "prompt_id": "games/3", "action": "4", "optimum": {"t": ["0", "2", "4"]}},

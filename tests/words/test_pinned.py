@@ -21,11 +21,11 @@ from moralfit.recipe import load_recipe
 from moralfit.words import FRAMES, render_prompt, sample_scene
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SOURCES = ("scenes", "quickstart", "moralis")
+SOURCES = ("scenes", "quickstart data", "quickstart evaluation", "moralis data", "moralis evaluation")
 
 
 def prompts(source: str) -> Iterable[str]:
-    """Scenes of every frame; or the first samples of each split of a recipe, and its evaluation."""
+    """Scenes of every frame; or the first samples of each split of a recipe; or what its evaluation asks."""
     if source == "scenes":
         rng = Random("pinned")
         for turn in range(400):
@@ -36,11 +36,16 @@ def prompts(source: str) -> Iterable[str]:
             decision = rng.choice([None, *range(len(shares))])
             yield render_prompt(sample_scene(rng, game, FRAMES, game.strategy(shares) if turn % 4 else None, decision))
         return
-    recipe = load_recipe(RECIPES / f"{source}.yaml")
-    for split in SPLITS:
-        yield from (sample.prompt for sample in samples(recipe, split, 70))
-    for held in HELD:
-        yield from (item.messages[-1]["content"] for item in items(recipe, held))
+    name, kind = source.split()
+    if kind == "data":
+        recipe = load_recipe(RECIPES / f"{name}.yaml")
+        for split in SPLITS:
+            yield from (sample.prompt for sample in samples(recipe, split, 70))
+    else:
+        # Fewer prompts are the first of these.
+        recipe = load_recipe(RECIPES / f"{name}.yaml", ["evaluation.prompts=96"])
+        for held in HELD:
+            yield from (item.messages[-1]["content"] for item in items(recipe, held))
 
 
 def fingerprint(source: str) -> tuple[int, str]:
@@ -51,7 +56,13 @@ def fingerprint(source: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("source", "prompts", "expected"),
-    [("scenes", 400, "63d74ec625509d93"), ("quickstart", 258, "320ec8459bf07e15"), ("moralis", 810, "48c409842170b26a")],
+    [
+        ("scenes", 400, "63d74ec625509d93"),
+        ("quickstart data", 210, "83af92f19345491d"),
+        ("quickstart evaluation", 192, "806f779066f75380"),
+        ("moralis data", 210, "5efc0e10ccaa04b8"),
+        ("moralis evaluation", 192, "05c9f85f38cb929e"),
+    ],
 )
 def test_prompts_of_the_training_games_stay_as_they_are(source: str, prompts: int, expected: str) -> None:
     assert fingerprint(source) == (prompts, expected)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from random import Random
 from typing import Any, Literal, TypeAlias
@@ -40,6 +42,27 @@ _MOST_DRAWS = 10_000
 def held_out(payoffs: tuple[int, int, int, int]) -> bool:
     """Whether these payoffs (T, R, P, S) belong to the held-out splits; a fixed property of the numbers, not of a seed."""
     return crc32(repr(tuple(payoffs)).encode()) % _HELD_OUT_SHARE == 0
+
+
+def draw_belief(rng: Random, game: Game, weights: Sequence[float]) -> Strategy | None:
+    """A belief about play of a game: first its kind, then shares at each decision; None where none is to be stated.
+
+    Args:
+        weights: Of the kinds, in the order of :data:`moralfit.recipe.BELIEF_SHARES`.
+    """
+    shares = rng.choices(BELIEF_SHARES, weights)[0]
+    if shares is None:
+        return None
+    found = []
+    for information in game.information_sets:
+        size = len(information.actions)
+        # Of several actions, others take one or two: more would be a long sentence.
+        one, other = rng.sample(range(size), 2) if size > 2 else (0, 1)
+        entry = [Fraction(0)] * size
+        entry[one] = rng.choice(shares)
+        entry[other] = 1 - entry[one]
+        found.append(entry)
+    return game.strategy(found)
 
 
 @dataclass(frozen=True)
@@ -122,14 +145,6 @@ class Sampler:
             "widen it, for example with a higher data.payoffs.high"
         )
 
-    def belief(self, rng: Random, decisions: int) -> Strategy | None:
-        """A belief about plays of a game with this many two-action decisions; None where none is to be stated."""
-        shares = rng.choices(BELIEF_SHARES, self.data.beliefs.weights)[0]
-        if shares is None:
-            return None
-        first = [rng.choice(shares) for _ in range(decisions)]
-        return tuple(tuple(p.numerator if p.denominator == 1 else p for p in (share, 1 - share)) for share in first)
-
     def _answers(self, game: Game, belief: Strategy, decision: int | None, wanted: Plan) -> bool:
         """Whether `wanted` is what is optimal, and nothing else is."""
         solution = optimal_plans(game, self.preference, belief)
@@ -162,7 +177,7 @@ class Sampler:
         for draw in range(_PILOT_DRAWS):
             where = REGIONS[draw % len(REGIONS)]
             game = make_game(name, *sample_payoffs(rng, self.grid, where))
-            belief = self.belief(rng, len(game.information_sets))
+            belief = draw_belief(rng, game, self.data.beliefs.weights)
             try:
                 scene = sample_scene(rng, game, frames(False), belief, decision)
                 answer = scene.in_tree_order(derive(scene, self.preference).actions)

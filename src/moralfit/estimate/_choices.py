@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moralfit.errors import EstimationError
+from moralfit.games._catalogue import did_you_mean
 
 Array: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.intp]
@@ -87,6 +88,11 @@ class Choices:
         return tuple(dict.fromkeys(self.agents))
 
     @property
+    def cluster_names(self) -> tuple[str, ...]:
+        """What standard errors can be clustered by."""
+        return ("agent", "situation", "game", *self.clusters)
+
+    @property
     def n(self) -> float:
         """Number of observations, fractional weights included."""
         return float(self.counts.sum())
@@ -135,6 +141,16 @@ def named(items: Sequence[Any], most: int = 5) -> str:
     """At most `most` of the items, and how many more there are."""
     shown = ", ".join(str(item) for item in items[:most])
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+
+
+def check_option(name: str, value: object, known: Sequence[str]) -> None:
+    """Refuses a misspelt option before anything else is said about the choices.
+
+    Raises:
+        EstimationError: The value is none of the known ones, which the message lists with the nearest.
+    """
+    if value not in known:
+        raise EstimationError(f"unknown {name} {value!r}; {did_you_mean(value, known)}Known are {', '.join(known)}")
 
 
 def _starts(sizes: Sequence[int]) -> Indices:

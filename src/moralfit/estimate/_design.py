@@ -14,6 +14,7 @@ from moralfit.estimate._choices import Array, Choices, named
 from moralfit.estimate._diagnose import WEAK, null_space
 from moralfit.estimate._model import LAMBDA, Reduced, check_fixed, reduce
 from moralfit.estimate._plans import PREFERENCE_FEATURES, Situation, from_plans
+from moralfit.estimate._read import unknown_game
 from moralfit.games import GAMES, Game, Number, PayoffGrid
 
 
@@ -73,7 +74,7 @@ def payoff_games(names: Sequence[str], grid: PayoffGrid | Sequence[Number]) -> l
         EstimationError: A name is not registered.
     """
     if unknown := [name for name in names if name not in GAMES]:
-        raise EstimationError(f"unknown games {named(unknown)}; registered are {', '.join(GAMES)}")
+        raise unknown_game(unknown[0], list(GAMES))
     points: Sequence[Number] = range(grid.low, grid.high + 1, grid.step) if isinstance(grid, PayoffGrid) else sorted(grid)
     return [GAMES[name](T, R, P, S) for name in names for S, P, R, T in combinations(points, 4)]
 
@@ -89,8 +90,9 @@ def identification(
     """What these games, each with each of these beliefs, can tell apart from complete plans.
 
     Args:
-        at: Parameter values at which the information is taken (rank does not depend on them): zero, and for lambda the standard
-            deviation of own payoffs between the plans of a game, where not given. Parameters not asked about are fixed there.
+        at: Parameter values at which the information is taken (rank does not depend on them): zero, and for lambda, which is in
+            payoff points, the standard deviation of own payoffs between the plans of a game, where not given. Parameters not
+            asked about are fixed there.
         parameters: Which are to be estimated. observations: Complete plans observed in all, for the expected standard errors.
 
     Raises:

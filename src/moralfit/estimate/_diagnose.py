@@ -22,6 +22,10 @@ RANK_TOLERANCE = 1e-9
 #: Ratio of extreme eigenvalues of the correlations between coefficients beyond which they are hard to tell apart.
 WEAK = 1e4
 
+#: A set of preferences narrower than this is one value: the linear programmes are solved to about 1e-8.
+_POINT = 1e-6
+_MOST_DIGITS = 9
+
 #: Newton's method stops on a flat likelihood only where utilities lie this many noise scales from their mean, or more.
 SHARP = 10.0
 
@@ -137,7 +141,25 @@ class Region:
     example: Mapping[str, float] | None
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} in [{low:.3g}, {high:.3g}]" for name, (low, high) in self.limits.items())
+        return ", ".join(
+            f"{name} = {low:.3g}" if is_point(low, high) else f"{name} in [{', '.join(ends(low, high))}]"
+            for name, (low, high) in self.limits.items()
+        )
+
+
+def is_point(low: float | None, high: float | None) -> bool:
+    """Whether the set that explains every choice is one value.
+
+    Homo kantiensis leaves such a set: what it does where own play never leads is best only if nothing but that play counts.
+    """
+    return low is not None and high is not None and high - low < _POINT
+
+
+def ends(low: float, high: float, form: str = "g", digits: int = 3) -> tuple[str, str]:
+    """Both ends of a set with this many digits, or as many as it takes to tell them apart."""
+    while (found := (f"{low:.{digits}{form}}", f"{high:.{digits}{form}}"))[0] == found[1] and digits < _MOST_DIGITS:
+        digits += 1
+    return found
 
 
 def rationalising(

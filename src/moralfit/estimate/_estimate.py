@@ -12,7 +12,7 @@ import numpy as np
 
 from moralfit.errors import EstimationError
 from moralfit.estimate._choices import Array
-from moralfit.estimate._diagnose import Region
+from moralfit.estimate._diagnose import Region, ends, is_point
 from moralfit.estimate._model import LAMBDA
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ class Estimate:
         said = [] if self.penalised is None else [f"penalised {self.penalised[name]:.3g}"]
         if self.region is not None and name in self.region.limits:
             low, high = self.region.limits[name]
-            said.append(f"any of [{low:.3g}, {high:.3g}] explains all choices")
+            which = f"only {low:.3g}" if is_point(low, high) else f"any of [{', '.join(ends(low, high))}]"
+            said.append(f"{which} explains all choices")
         return "; ".join(said) or ("not identified" if self.status == "unidentified" else "no estimate")
 
     def to_frame(self) -> pd.DataFrame:

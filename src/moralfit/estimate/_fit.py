@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import inf, isfinite
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from moralfit.errors import EstimationError
-from moralfit.estimate._choices import Array, Choices, named
+from moralfit.estimate._choices import Array, Choices, check_option, named
 from moralfit.estimate._diagnose import null_space, penalised, rationalising, recession, weakness
 from moralfit.estimate._estimate import Estimate, StandardErrors, Status
 from moralfit.estimate._logit import Logit, search
@@ -41,7 +41,8 @@ def estimate(
     """The preference and the noise scale under which the choices are most likely.
 
     Args:
-        fixed: Parameters (lambda too) that are not estimated; `MODELS["homo moralis"]` fixes alpha and beta at zero.
+        fixed: Parameters that are not estimated; `MODELS["homo moralis"]` fixes alpha and beta at zero. kappa, alpha and beta
+            are weights without unit; lambda, the scale of the noise, is in payoff points.
         bounds: (low, high) by parameter, None for no limit.
         standard_errors: `hessian`, the inverse information; `cluster`, the jackknife sandwich (CR3), right when observations
             of one cluster are alike; `bootstrap`, over clusters. All by the delta method from the logit's coefficients, but
@@ -54,10 +55,12 @@ def estimate(
         An :class:`Estimate`; look at its `status`. Nothing that happened to the likelihood is an error.
 
     Raises:
-        EstimationError: There are no observations, or a parameter, bound or cluster makes no sense.
+        EstimationError: There are no observations, an option is misspelt, or a parameter, bound or cluster makes no sense.
 
     Source: McFadden (1974); the utility is that of :mod:`moralfit.preferences`.
     """
+    check_option("standard_errors", standard_errors, get_args(StandardErrors))
+    check_option("cluster", cluster, choices.cluster_names)
     held = check_fixed(choices, fixed)
     limits = check_bounds(choices, bounds, held)
     if not 0 < level < 1:

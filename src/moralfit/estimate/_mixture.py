@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from moralfit.errors import EstimationError
-from moralfit.estimate._choices import Array, Choices
+from moralfit.estimate._choices import Array, Choices, check_option
 from moralfit.estimate._diagnose import null_space, runs_away
 from moralfit.estimate._logit import FARTHEST, Logit, maximise
 from moralfit.estimate._model import LAMBDA, Reduced, check_fixed, reduce
+from moralfit.estimate._precision import jackknife
 from moralfit.estimate._types import Mixture, Start
+
+MixtureErrors: TypeAlias = Literal["hessian", "cluster"]
 
 #: Newton steps after EM; a handful suffices unless the likelihood is flat.
 _NEWTON_STEPS = 100
@@ -32,23 +35,30 @@ def mixture(
     fixed: Mapping[str, float] | None = None,
     starts: int = 20,
     seed: int = 0,
-    standard_errors: Literal["hessian", "cluster"] = "hessian",
+    standard_errors: MixtureErrors = "hessian",
     steps: int = 500,
 ) -> Mixture:
     """K types of agents with their shares.
 
     Args:
-        fixed: Parameters that are the same known number for all types. starts: Random starts. seed: Of the starts.
-        standard_errors: The inverse information, or the sandwich clustered by agent. steps: Most EM steps of a start.
+        k: How many. fixed: Parameters that are the same known number for all types; lambda is in payoff points.
+        starts: Random starts. seed: Of the starts. steps: Most EM steps of a start.
+        standard_errors: `hessian`, the inverse information; `cluster`, the jackknife sandwich (CR3) clustered by agent, as in
+            :func:`estimate`. A bootstrap would have to sort types into the same order in every replication; there is none.
 
     Raises:
-        EstimationError: There are fewer agents than types, a parameter makes no sense, or the situations do not identify all
-            free parameters.
+        EstimationError: k is not between one and the number of agents, an option is misspelt, a parameter makes no sense, or
+            the situations do not identify all free parameters.
+
+    Source: EM, Dempster, Laird and Rubin (1977); the criterion ICL, Biernacki, Celeux and Govaert (2000).
     """
+    check_option("standard_errors", standard_errors, get_args(MixtureErrors))
     held = check_fixed(choices, fixed)
     agents = choices.agent_names
     if not 1 <= k <= len(agents):
-        raise EstimationError(f"{k} types need at least as many agents, there are {len(agents)}")
+        raise EstimationError(f"k, the number of types, must lie between 1 and the number of agents, {len(agents)}, got {k}")
+    if standard_errors == "cluster" and len(agents) < 2:
+        raise EstimationError("all choices are of one agent; use standard_errors='hessian'")
     if starts < 1:
         raise EstimationError(f"starts must be at least 1, got {starts}")
     reduced = reduce(choices, held)
@@ -83,6 +93,7 @@ def choose_types(choices: Choices, ks: Sequence[int] = (1, 2, 3, 4), **options: 
 class _End:
     c: Array  # (K, F)
     shares: Array  # (K,)
+    theta: Array  # coefficients type by type, then the logs of the shares relative to the first
     hessian: Array
     scores: Array
     start: Start
@@ -154,7 +165,7 @@ def _climb(logit: Logit, counts: Array, c: Array, shares: Array, steps: int) -> 
     certain = _posterior(logit, counts, c, shares)[0] > 0.5
     separated = any(runs_away(logit, who @ counts, one) for who, one in zip(certain.T, c, strict=True))
     degenerate = bool(shares.min() < 0.5 / agents) or separated
-    return _End(c, shares, hessian, scores, Start(value, converged, degenerate, step, newton))
+    return _End(c, shares, theta, hessian, scores, Start(value, converged, degenerate, step, newton))
 
 
 def _shares(eta: Array) -> Array:
@@ -210,7 +221,8 @@ def _describe(
     if converged:
         covariance = np.linalg.inv(-end.hessian)
         if standard_errors == "cluster":
-            covariance = covariance @ (end.scores.T @ end.scores) @ covariance * len(agents) / max(len(agents) - 1, 1)
+            own = (_likelihood(reduced.logit, one[None], end.theta, k, size)[2] for one in counts)
+            covariance = jackknife(end.hessian, end.scores, own, "agent", warnings)
         for j in range(k):
             block = slice(j * size, (j + 1) * size)
             jacobian = reduced.jacobian(end.c[j])

@@ -12,14 +12,13 @@ import numpy as np
 from moralfit.errors import EstimationError
 from moralfit.estimate._choices import Array, Choices, collect
 from moralfit.games import Game, Strategy
+from moralfit.solve import MOST_PLANS
 
 #: A game with what the player believes about others, as :meth:`Game.strategy` takes it.
 Situation: TypeAlias = tuple[Game, Any]
 
 #: The features of a plan: own payoff, and what kappa, alpha and beta multiply.
 PREFERENCE_FEATURES = ("payoff", "kappa", "alpha", "beta")
-#: More plans than this in one game are refused: the choice probabilities of all of them would have to be held in memory.
-MOST_PLANS = 65_536
 
 
 def plan_features(game: Game, belief: Any) -> Array:
@@ -31,7 +30,7 @@ def plan_features(game: Game, belief: Any) -> Array:
 
     Raises:
         GameError: The belief does not fit the game.
-        EstimationError: The game has more than 65,536 plans.
+        EstimationError: The game has more than :data:`moralfit.solve.MOST_PLANS` plans.
     """
     return _features(game, game.strategy(belief))
 

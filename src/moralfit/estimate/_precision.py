@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -12,7 +12,7 @@ from moralfit.errors import EstimationError
 from moralfit.estimate._choices import Array, Choices
 from moralfit.estimate._diagnose import runs_away
 from moralfit.estimate._estimate import Estimate
-from moralfit.estimate._logit import Logit, Maximum, search
+from moralfit.estimate._logit import Maximum, search
 from moralfit.estimate._model import LAMBDA, Reduced
 
 #: With fewer clusters the sandwich is known to be too small (Cameron and Miller 2015).
@@ -54,7 +54,9 @@ def with_errors(
         if count < FEW_CLUSTERS:
             warnings.append(f"only {count} clusters: clustered intervals tend to be too short")
         if result.standard_errors == "cluster":
-            covariance = jacobian @ _sandwich(reduced.logit, blocks, maximum, warnings) @ jacobian.T
+            scores = blocks @ reduced.logit.scores(maximum.c)
+            own = (reduced.logit.derivatives(maximum.c, block).hessian for block in blocks)
+            covariance = jacobian @ jackknife(maximum.hessian, scores, own, "cluster", warnings) @ jacobian.T
         else:
             draws = _bootstrap(reduced, blocks, maximum.c, replications, seed)
             if len(draws) < replications:
@@ -77,41 +79,37 @@ def with_errors(
     )
 
 
-def _sandwich(logit: Logit, blocks: Array, maximum: Maximum, warnings: list[str]) -> Array:
+def jackknife(hessian: Array, scores: Array, own: Iterable[Array], cluster: str, warnings: list[str]) -> Array:
     """(F, F), the covariance of coefficients allowing for clusters: the jackknife's, each cluster left out by one Newton step.
 
     CR3 of Bell and McCaffrey (2002); with some dozens of clusters the plain sandwich is too small (Cameron and Miller 2015,
     section VI). Where one cluster alone identifies something, leaving it out has no answer, and the plain one (CR1) is used.
+
+    Args:
+        hessian: (F, F), of the log-likelihood at its maximum. scores: (clusters, F), each cluster's part of the gradient.
+        own: (F, F) for each cluster, its part of `hessian`. cluster: What one is called. warnings: Gets what went wrong.
     """
-    count = len(blocks)
-    scores = blocks @ logit.scores(maximum.c)
+    count = len(scores)
     away = np.empty_like(scores)
-    for number, block in enumerate(blocks):
-        left = -maximum.hessian + logit.derivatives(maximum.c, block).hessian
+    for number, part in enumerate(own):
+        left = part - hessian
         if np.linalg.eigvalsh(left)[0] <= 1e-10 * np.trace(left):
-            warnings.append("some cluster alone identifies a parameter: plain sandwich, intervals may be too short")
-            bread = np.linalg.inv(-maximum.hessian)
+            warnings.append(f"some {cluster} alone identifies a parameter: plain sandwich, intervals may be too short")
+            bread = np.linalg.inv(-hessian)
             return np.asarray(bread @ (scores.T @ scores) @ bread * count / (count - 1))
         away[number] = np.linalg.solve(left, scores[number])
     return np.asarray(away.T @ away * (count - 1) / count)
 
 
 def _blocks(choices: Choices, cluster: str) -> Array:
-    """(clusters, C), the counts of each cluster.
-
-    Raises:
-        EstimationError: The choices have no such column.
-    """
+    """(clusters, C), the counts of each cluster of a kind that the choices have."""
     by_cell = {"situation": choices.situations, "game": choices.games}
     if cluster in by_cell:
         labels, place = np.unique([by_cell[cluster][s] for s in choices.situation_of_cell], return_inverse=True)
         found = np.zeros((len(labels), len(place)))
         found[place, np.arange(len(place))] = choices.counts.sum(axis=0)
         return found
-    units: Sequence[str] | None = choices.agents if cluster == "agent" else choices.clusters.get(cluster)
-    if units is None:
-        known = ["agent", "situation", "game", *choices.clusters]
-        raise EstimationError(f"unknown cluster {cluster!r}; these choices can be clustered by {', '.join(known)}")
+    units = choices.agents if cluster == "agent" else choices.clusters[cluster]
     labels, unit_place = np.unique(units, return_inverse=True)
     found = np.zeros((len(labels), choices.counts.shape[1]))
     np.add.at(found, unit_place, choices.counts)

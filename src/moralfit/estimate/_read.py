@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 from moralfit.errors import EstimationError, GameError
-from moralfit.estimate._choices import Array, Choices, Note, collect, named
+from moralfit.estimate._choices import Array, Choices, Note, check_option, collect, named
 from moralfit.estimate._plans import PREFERENCE_FEATURES, answering, belief_text, game_key, plan_features, plan_number
 from moralfit.games import GAMES, Game, Strategy
+from moralfit.games._catalogue import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +151,7 @@ def read_choices(
     """
     import pandas as pd
 
+    check_option("contradictions", contradictions, get_args(Contradictions))
     if isinstance(table, pd.DataFrame):
         frame = table
     else:
@@ -224,12 +226,17 @@ def _weight(row: Mapping[Any, Any]) -> float:
     return float(row.get("count", 1)) * float(row.get("probability", 1))
 
 
+def unknown_game(name: Any, known: Sequence[str]) -> EstimationError:
+    """What to raise for a game that is not known, with the nearest one that is."""
+    return EstimationError(f"unknown game {name!r}; {did_you_mean(name, known)}Known games: {named(known, 12)}")
+
+
 def _game(row: Mapping[Any, Any], games: Mapping[str, Game]) -> Game:
     name = row["game"]
     if name in games:
         return games[name]
     if name not in GAMES:
-        raise EstimationError(f"unknown game {name!r}; known are {named([*games, *GAMES], 12)}")
+        raise unknown_game(name, [*games, *GAMES])
     lacking = [letter for letter in _PAYOFFS if _blank(row.get(letter))]
     if lacking:
         raise EstimationError(f"{name} needs payoffs in the columns T, R, P and S; lacking {', '.join(lacking)}")

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 from moralfit.errors import EstimationError, GameError
-from moralfit.estimate._choices import Choices, named
+from moralfit.estimate._choices import Choices, check_option, named
 from moralfit.estimate._plans import answering
-from moralfit.estimate._read import _Collector
+from moralfit.estimate._read import _Collector, unknown_game
 from moralfit.games import GAMES, Game, Strategy
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import assumed_belief
 
 #: What others are believed to do where a record states nothing: a preference whose convention is used, or a function.
 Assumption: TypeAlias = SocialPreferences | Callable[[Game], Any]
+#: What of a record is used.
+Use: TypeAlias = Literal["answers", "probabilities"]
 
 
 def from_records(
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[Mapping[str, Any]] | Path | str,
     *,
-    use: Literal["answers", "probabilities"] = "answers",
+    use: Use = "answers",
     assume: Assumption | Mapping[str, Assumption] | None = None,
     games: Mapping[str, Callable[..., Game]] = GAMES,
     clusters: Sequence[str] = (),
@@ -30,7 +34,7 @@ def from_records(
 
     Args:
         records: Fields game, payoffs, belief, decision, action, status, agent and prompt_id; and actions and probabilities
-            for `use="probabilities"`.
+            for `use="probabilities"`. Or the path of a file that holds them as JSON, one on each line.
         use: The answers; or the probabilities of options read from the logits, each decision weighing as one observation. Those
             of later decisions of a plan were read given the agent's own earlier answers; they are used as they are.
         assume: The belief where a prompt states none: a preference whose convention gives it, a function of the game, or one of
@@ -43,13 +47,15 @@ def from_records(
         nothing is left is found only there.
 
     Raises:
-        EstimationError: A field is missing, a value makes no sense, a prompt states no belief and `assume` gives no rule, or
-            nothing was answered. Records are named by their number from 0.
+        EstimationError: The file cannot be read or a line of it is damaged, `use` is misspelt, a field is missing, a value
+            makes no sense, a prompt states no belief and `assume` gives no rule, or nothing was answered. Records are named by
+            their number from 0, lines of a file by theirs from 1.
     """
+    check_option("use", use, get_args(Use))
     collector = _Collector()
     prompts: dict[tuple[str, Any], list[tuple[int, Mapping[str, Any]]]] = {}
     needed = ("game", "payoffs", "belief", "decision", "action", "status", "agent")
-    for number, record in enumerate(records):
+    for number, record in enumerate(_lines(Path(records)) if isinstance(records, str | Path) else records):
         if missing := [name for name in (*needed, *clusters) if name not in record]:
             raise EstimationError(f"record {number} lacks {named(missing)}")
         prompts.setdefault((record["agent"], record.get("prompt_id", number)), []).append((number, record))
@@ -100,10 +106,26 @@ def from_records(
     return collector.finish(clusters, notes)
 
 
+def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The records of a file. Only newlines end one: replies may hold what `str.splitlines` takes for the end of a line."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise EstimationError(f"{path}: cannot be read ({error.strerror})") from None
+    for number, line in enumerate(text.removesuffix(b"\n").split(b"\n") if text else (), 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise EstimationError(f"{path}: line {number} is damaged, not JSON ({error}); delete it or mend it") from None
+        if not isinstance(record, dict):
+            raise EstimationError(f"{path}: line {number} is no record but {type(record).__name__}; delete it or mend it")
+        yield record
+
+
 def _build(record: Mapping[str, Any], games: Mapping[str, Callable[..., Game]]) -> Game:
     name = record["game"]
     if name not in games:
-        raise EstimationError(f"unknown game {name!r}; known are {named(list(games), 12)}")
+        raise unknown_game(name, list(games))
     try:
         return games[name](**record["payoffs"])
     except TypeError as error:

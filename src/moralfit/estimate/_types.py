@@ -33,7 +33,7 @@ class Mixture:
 
     Attributes:
         shares: (K,). share_se: Their standard errors, by the delta method.
-        types: For each type its parameters, lambda included. se: Their standard errors.
+        types: For each type its parameters, lambda (payoff points) included. se: Their standard errors.
         membership: (agents, K), posterior probabilities. agents: Their names.
         loglik: At the maximum. n: Observations. parameters: Number of free parameters, shares included.
         converged: Whether the best start is a proper maximum. starts: How every start ended, the best first.

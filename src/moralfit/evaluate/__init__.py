@@ -2,11 +2,12 @@
 
 from moralfit.evaluate._beliefs import belief_question, parse_shares
 from moralfit.evaluate._estimates import estimates
-from moralfit.evaluate._evaluate import RECIPE_FILE, evaluate, find_adapter
+from moralfit.evaluate._evaluate import evaluate
+from moralfit.evaluate._loading import RECIPE_FILE, Loaded, Tuned, find_adapter, language_agents, load_tuned, own_folder
 from moralfit.evaluate._play import SCHEMA
 from moralfit.evaluate._scenes import HELD, PARTS, Held, Item, Part, Target, items, target
 from moralfit.evaluate._summary import cluster_rate, sensitivity, summarise
-from moralfit.evaluate._table import by_decision, by_family, overview
+from moralfit.evaluate._table import by_decision, by_family, new_table, overview, short_names
 from moralfit.evaluate._wants import tables, wants
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "SCHEMA",
     "Held",
     "Item",
+    "Loaded",
     "Part",
     "Target",
+    "Tuned",
     "belief_question",
     "by_decision",
     "by_family",
@@ -26,9 +29,14 @@ __all__ = [
     "evaluate",
     "find_adapter",
     "items",
+    "language_agents",
+    "load_tuned",
+    "new_table",
     "overview",
+    "own_folder",
     "parse_shares",
     "sensitivity",
+    "short_names",
     "summarise",
     "tables",
     "target",

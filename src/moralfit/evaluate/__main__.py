@@ -32,19 +32,12 @@ def main(
     if not places:
         raise RunError("name a run folder or an adapter folder to evaluate")
     silence_progress_bars()
-    from moralfit.evaluate import find_adapter, tables
+    from moralfit.evaluate import own_folder, tables
     from moralfit.evaluate._run import evaluate_and_report
 
     console = make_console()
-    found = [find_adapter(place, () if number else overrides) for number, place in enumerate(places)]
     if out is None:
-        first = places[0].resolve()
-        if len(places) > 1:
-            first = first.parent / f"compare-{'-'.join(recipe.run.name for _, recipe in found)}"
-        elif found[0][0] == places[0]:
-            # An adapter folder stays as it is, ready to be pushed.
-            first = first.with_name(f"{first.name}-evaluated")
-        out = first / "evaluation"
+        out = own_folder(places) / "evaluation"
     summary, report = evaluate_and_report(places, out, overwrite, console, overrides)
     console.print(tables(summary))
     console.print(f"records, summary and report: {report.parent}")

@@ -2,10 +2,11 @@
 
 Two models of :data:`moralfit.estimate.MODELS` are estimated. *Homo moralis* frees kappa and the noise and holds alpha and beta
 at zero: that is what agents are trained for here, so the question is whether the one weight comes back. *Full* frees alpha and
-beta too, and shows whether something else hides behind it. The held-out prompts identify both: for whole plans at kappa = 1/2
-and noise of one point, :func:`moralfit.estimate.identification` expects a standard error of kappa of 0.15 alone and of 0.28
-beside alpha and beta from the 33 prompts of the quickstart that state a belief (condition number 17), and of 0.02 either way
-from the 439 of the GPU recipes. With few prompts all three cost twice the interval, so kappa alone comes first.
+beta too, and shows whether something else hides behind it. How well the held-out prompts that state a belief tell these apart
+is known beforehand. With whole plans and a noise of one point, the standard error of kappa at 0, 1/2 and 1 is 0.07, 0.07 and
+0.10 alone and 0.09, 0.13 and 0.22 beside alpha and beta (condition numbers 10 to 27) for the quickstart with 96 prompts a part;
+0.14, 0.15 and 0.21, and 0.17, 0.34 and 0.67, with 20; and 0.01 to 0.03 either way for the GPU recipes' 300. Few prompts tell
+kappa, but not all three weights: kappa alone comes first.
 
 Utility depends on what others are expected to do. `stated` uses only the prompts that say it, which assumes nothing.
 `convention` adds the others with the belief that convention gives to the preference an agent was trained for or told.
@@ -19,6 +20,8 @@ from math import isfinite
 from typing import Any, Literal, TypeAlias
 
 from moralfit.estimate import MODELS, Estimate, EstimationError, estimate, from_records
+from moralfit.estimate._diagnose import is_point
+from moralfit.evaluate._summary import game_played
 from moralfit.games import GAMES, TRANSFER_GAMES
 from moralfit.preferences import SocialPreferences
 
@@ -30,6 +33,7 @@ FEWEST, LEAST_SHARE = 20, 0.25
 #: A likelihood-ratio test against a player who takes all plans with the same probability, below which weights mean something.
 _LEVEL = 0.05
 _MODELS = ("homo moralis", "full")
+_CLUSTER = "game with payoffs"
 _MAKERS = {**GAMES, **{name: family.make for name, family in TRANSFER_GAMES.items()}}
 _SPLITS = {"trained": ("payoffs", "words"), "other": ("games",)}
 
@@ -48,8 +52,9 @@ def estimates(
     Returns:
         One entry for each agent, `games` (`trained`: of the kind it was trained on; `other`: of the transfer test), `use`
         (`answers`, `probabilities`), `beliefs` and `model`, with `prompts` asked and `read`, `status`, `weights` (each with
-        `estimate`, `low`, `high`: 95% intervals clustered by prompt; for a separated estimate the ends of the set that explains
-        every choice), `noise` in payoff points, `p_chance` and `remark`, which says in words why there is no estimate.
+        `estimate`, `low`, `high`: 95% intervals clustered by game with its payoffs; for a separated estimate the ends of the
+        set that explains every choice), `noise` in payoff points, `p_chance` and `remark`, which says in words why there is no
+        estimate.
     """
     said = {(b["agent"], b["prompt_id"]): b["belief"] for b in beliefs if b["belief"] is not None}
     found = []
@@ -89,10 +94,11 @@ def _models(records: Sequence[Record], use: Any, preference: SocialPreferences |
     if not prompts:
         reason = "no prompt states a belief"
     elif read < FEWEST or read < LEAST_SHARE * len(prompts):
-        reason = f"only {read} of {len(prompts)} replies readable"
+        reason = f"only {read} prompts" if read == len(prompts) else f"only {read} of {len(prompts)} replies readable"
     else:
         try:
-            choices = from_records(records, use=use, assume=preference, games=_MAKERS, clusters=("prompt_id",))
+            named = [{**record, _CLUSTER: game_played(record)} for record in records]
+            choices = from_records(named, use=use, assume=preference, games=_MAKERS, clusters=(_CLUSTER,))
         except EstimationError as error:
             reason = str(error)
     if choices is None:
@@ -100,7 +106,7 @@ def _models(records: Sequence[Record], use: Any, preference: SocialPreferences |
     found = []
     for model in _MODELS:
         try:
-            result = estimate(choices, fixed=MODELS[model], standard_errors="cluster", cluster="prompt_id", label=model)
+            result = estimate(choices, fixed=MODELS[model], standard_errors="cluster", cluster=_CLUSTER, label=model)
         except EstimationError as error:
             found.append({"model": model, **counts, "status": "too few", **_nothing(), "remark": str(error)})
         else:
@@ -135,7 +141,9 @@ def _entry(result: Estimate, use: Use) -> dict[str, Any]:
         return {**entry, "weights": weights, "noise": _bounded(result.parameters["lambda"], *result.intervals["lambda"])}
     if result.region is not None:
         weights = {name: _bounded(None, *result.region.limits[name]) for name in free}
-        return {**entry, "weights": weights, "remark": "no slips: every value in the range explains every choice"}
+        points = [is_point(*result.region.limits[name]) for name in free]
+        which = "this value alone" if all(points) else "every value in the range"
+        return {**entry, "weights": weights, "remark": f"no slips: {which} explains every choice"}
     if result.status == "separated" and result.penalised is not None:
         weights = {name: _bounded(result.penalised[name], None, None) for name in free}
         return {**entry, "weights": weights, "remark": "hardly any slips: a penalised estimate, no interval"}

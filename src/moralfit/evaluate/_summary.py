@@ -1,8 +1,12 @@
-"""From records to rates with intervals. The decisions of one prompt share its payoffs, hence are one cluster."""
+"""From records to rates with intervals. Decisions in one game, that is with the same payoffs, are one cluster.
+
+Other words for the same payoffs do not make another draw of what decides: one prompt's decisions share them, and so may two
+prompts, where a grid of payoffs is small.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import sqrt
 from typing import Any
@@ -56,6 +60,11 @@ def sensitivity(first: Sequence[float], asked_for: Sequence[bool], clusters: Seq
     return {"estimate": difference, "low": max(-1.0, low), "high": min(1.0, high)}
 
 
+def game_played(record: Mapping[str, Any]) -> str:
+    """The game of a record with its payoffs: what two prompts must differ in to count as independent."""
+    return f"{record['game']}({', '.join(f'{name}={value}' for name, value in sorted(record['payoffs'].items()))})"
+
+
 def summarise(records: Sequence[dict[str, Any]], targets: Sequence[str]) -> list[dict[str, Any]]:
     """One row for each agent, target preference, split, game (or `all`) and decision (or `all`).
 
@@ -71,6 +80,7 @@ def summarise(records: Sequence[dict[str, Any]], targets: Sequence[str]) -> list
     if not records:
         return []
     frame = pd.DataFrame.from_records(records)
+    frame["cluster"] = [game_played(record) for record in records]
     frame["worded"] = [not _amounts(actions) for actions in frame["actions"]]
     rows = []
     for agent in frame["agent"].unique():
@@ -135,7 +145,7 @@ def _row(group: pd.DataFrame, target: str) -> dict[str, Any]:
     optimal = [_amount(actions, wanted) for actions, wanted in zip(in_amounts["actions"], best[in_amounts.index], strict=True)]
     return {
         "n": len(counted),
-        "clusters": int(counted["prompt_id"].nunique()),
+        "clusters": int(counted["cluster"].nunique()),
         "agreement": _rate(agrees, counted),
         "cooperation": _rate(cooperated.tolist(), worded),
         "optimal_cooperation": float(asked.mean()) if len(pairs) else None,
@@ -144,7 +154,7 @@ def _row(group: pd.DataFrame, target: str) -> dict[str, Any]:
         "sensitivity": sensitivity(
             (pairs["action"] == first)[stated].astype(float).tolist(),
             asked[stated].tolist(),
-            pairs["prompt_id"][stated].tolist(),
+            pairs["cluster"][stated].tolist(),
         )
         if stated.any()
         else None,
@@ -155,4 +165,4 @@ def _row(group: pd.DataFrame, target: str) -> dict[str, Any]:
 
 
 def _rate(values: Sequence[float], group: pd.DataFrame) -> Estimate | None:
-    return cluster_rate(values, group["prompt_id"].tolist()) if len(group) else None
+    return cluster_rate(values, group["cluster"].tolist()) if len(group) else None

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
+from moralfit.estimate._diagnose import ends, is_point
 from moralfit.evaluate._estimates import main_beliefs
 from moralfit.evaluate._table import by_decision, by_family, new_table, overview, short_names
 
@@ -83,7 +84,7 @@ def _aim(agent: Mapping[str, Any]) -> str:
 
 
 def weight(entry: Mapping[str, Any], name: str) -> str:
-    """`0.98 [0.90, 1.06]`; the set alone where the choices leave one; a dash where there is no estimate."""
+    """`0.98 [0.90, 1.06]`; the set alone where the choices leave one, `only 1.00` if that is one value; a dash for nothing."""
     found = entry["weights"].get(name)
     if found is None:
         return "-"
@@ -92,7 +93,9 @@ def weight(entry: Mapping[str, Any], name: str) -> str:
         if found["low"] is None or found["high"] is None:
             # Not "[any, 0.00]", which the terminal would take for markup.
             return f"at most {high}" if found["high"] is not None else f"at least {low}" if found["low"] is not None else "any"
-        return f"all of [{low}, {high}]"
+        if is_point(found["low"], found["high"]):
+            return f"only {low}"
+        return f"all of [{', '.join(ends(found['low'], found['high'], 'f', 2))}]"
     return value if found["low"] is None and found["high"] is None else f"{value} [{low}, {high}]"
 
 
@@ -110,4 +113,8 @@ def _short(entry: Mapping[str, Any]) -> str:
     """The remark in a few words."""
     if entry["status"] == "separated" and entry["weights"].get("kappa", {}).get("estimate") is not None:
         return "penalised: hardly a slip"
+    if entry["status"] == "too few" and entry["read"] == entry["prompts"]:
+        return "too few prompts"
+    if entry["status"] == "separated" and (kappa := entry["weights"].get("kappa")) and is_point(kappa["low"], kappa["high"]):
+        return "no slips: only this fits"
     return _REMARKS.get(entry["status"], str(entry["status"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Literal
 
@@ -71,6 +71,12 @@ GAMES: dict[str, Callable[[Number, Number, Number, Number], Game]] = {
 }
 
 
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """A question for the middle of a message, naming the known name that is nearest; empty where none is near."""
+    near = get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
 def make_game(name: str, T: Number, R: Number, P: Number, S: Number) -> Game:
     """The registered game `name` with these payoffs.
 
@@ -78,7 +84,5 @@ def make_game(name: str, T: Number, R: Number, P: Number, S: Number) -> Game:
         GameError: The name is unknown (the nearest known one is named) or the payoffs are out of order.
     """
     if name not in GAMES:
-        near = get_close_matches(name, GAMES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise GameError(f"unknown game {name!r}; {hint}Known games: {', '.join(GAMES)}")
+        raise GameError(f"unknown game {name!r}; {did_you_mean(name, GAMES)}Known games: {', '.join(GAMES)}")
     return GAMES[name](T, R, P, S)

@@ -7,7 +7,8 @@ Conventions that are ours, not the literature's:
 - A tie between optimal plans is broken by small trembles: every action is played with probability at least eps, by the agent
   and by the others, and the plans that stay optimal in the limit are kept. A tie that survives is reported.
 - An unstated belief is the symmetric equilibrium of the same preference: a strategy that is optimal, trembles included, when
-  everyone else follows it too. Of several, the one that gives them the highest utility u(x, x).
+  everyone else follows it too. Of several, the one that gives them the highest utility u(x, x). Where that leaves none or
+  several, there is no belief; but homo kantiensis, whose utility does not depend on it, is given even play.
 """
 
 from moralfit.solve._benchmarks import (
@@ -16,11 +17,13 @@ from moralfit.solve._benchmarks import (
     linear_public_good_threshold,
 )
 from moralfit.solve._mixed import equilibrium_strategies, equilibrium_strategy, optimal_strategies
-from moralfit.solve._plans import Solution, equilibrium_belief, optimal_plans, symmetric_equilibria
+from moralfit.solve._plans import Solution, equilibrium_belief, optimal_plans
 from moralfit.solve._solve import Optimum, assumed_belief, solve
 from moralfit.solve._subgame import subgame_perfect
+from moralfit.solve._utility import MOST_PLANS
 
 __all__ = [
+    "MOST_PLANS",
     "Optimum",
     "Solution",
     "assumed_belief",
@@ -34,5 +37,4 @@ __all__ = [
     "optimal_strategies",
     "solve",
     "subgame_perfect",
-    "symmetric_equilibria",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 from moralfit.errors import GameError
 from moralfit.games import Game, Strategy
 from moralfit.preferences import SocialPreferences
-from moralfit.solve._plans import best_plans, best_replies_to_themselves, has_pure_optimum
+from moralfit.solve._plans import best_plans, best_replies_to_themselves, has_pure_optimum, one_best
 from moralfit.solve._polynomial import derivative, interpolated, sign_changes, stationary_points
 from moralfit.solve._quadratic import Quadratic, quadratic_utility
 
@@ -108,10 +108,10 @@ def _fitted(name: str, value: Any, count: int, degree: int) -> Quadratic | None:
 def equilibrium_strategies(game: Game, preference: SocialPreferences) -> tuple[Strategy, ...]:
     """Strategies that are optimal when everyone else follows them too: symmetric equilibria.
 
-    Where no two roles share an information set, these are the pure ones of :func:`symmetric_equilibria`, trembles included.
-    Elsewhere mixed ones are added: all isolated ones for two roles with perfect recall; for more roles those of games with one
-    information set and two actions at which the gain from a small change changes sign. With more roles and more actions only
-    pure ones are looked for.
+    Where no two roles share an information set, these are pure: the plans that are optimal, trembles included, against
+    themselves; there may be none. Elsewhere mixed ones are added: all isolated ones for two roles with perfect recall; for more
+    roles those of games with one information set and two actions at which the gain from a small change changes sign. With more
+    roles and more actions only pure ones are looked for.
 
     Raises:
         GameError: As :func:`optimal_strategies`.
@@ -168,6 +168,4 @@ def equilibrium_strategy(game: Game, preference: SocialPreferences) -> Strategy 
     Raises:
         GameError: As :func:`equilibrium_strategies`.
     """
-    found = [(x, preference.of_strategies(game, x, x)) for x in equilibrium_strategies(game, preference)]
-    best = [x for x, value in found if value == max(value for _, value in found)]
-    return best[0] if len(best) == 1 else None
+    return one_best([(x, preference.of_strategies(game, x, x)) for x in equilibrium_strategies(game, preference)])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from moralfit.errors import GameError
 from moralfit.games import Game, Plan, Strategy
 from moralfit.preferences import SocialPreferences
 from moralfit.solve._utility import Utility, highest, weights
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,18 +89,16 @@ def best_plans(game: Game, preference: SocialPreferences, belief: Strategy) -> S
     )
 
 
-def symmetric_equilibria(game: Game, preference: SocialPreferences) -> tuple[Plan, ...]:
-    """Every pure plan that is optimal, trembles included, against itself. Empty where only mixed equilibria exist.
-
-    Raises:
-        GameError: As :func:`optimal_plans`.
-    """
-    _require_pure_optimum(game, preference)
-    return tuple(plan for plan, _ in best_replies_to_themselves(game, preference))
+def one_best(found: Sequence[tuple[T, Fraction]]) -> T | None:
+    """Of equilibria with their utility u(x, x) the one where it is highest; None where there is none or not one alone."""
+    best = [x for x, value in found if value == max(value for _, value in found)]
+    return best[0] if len(best) == 1 else None
 
 
 def equilibrium_belief(game: Game, preference: SocialPreferences) -> Plan | None:
-    """What an agent of this preference expects of others when the prompt states no belief: they are like itself.
+    """What an agent of this preference expects of others when the prompt states no belief, if that is a pure plan.
+
+    This is :func:`assumed_belief` for the games of the data set, whose prompts and replies speak of plans.
 
     Returns:
         The symmetric equilibrium plan with the highest utility u(x, x), which without inequity aversion is the material payoff
@@ -108,9 +109,7 @@ def equilibrium_belief(game: Game, preference: SocialPreferences) -> Plan | None
         GameError: As :func:`optimal_plans`.
     """
     _require_pure_optimum(game, preference)
-    found = best_replies_to_themselves(game, preference)
-    best = [plan for plan, value in found if value == max(value for _, value in found)]
-    return best[0] if len(best) == 1 else None
+    return one_best(best_replies_to_themselves(game, preference))
 
 
 def best_replies_to_themselves(game: Game, preference: SocialPreferences) -> list[tuple[Plan, Fraction]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,12 +21,14 @@ class Optimum:
         strategies: The optimal strategies that are corners of the set of all, after trembles among pure plans.
         supports: For each information set the actions that optimal strategies take with positive probability.
         utility: Their utility in payoff points, exact unless a belief is a rounded irrational number.
+        utilities: The utility of every pure plan in payoff points, in the order of :meth:`Game.plans`.
         belief: The others' strategy that was assumed.
     """
 
     strategies: tuple[Strategy, ...]
     supports: tuple[tuple[str, ...], ...]
     utility: Fraction
+    utilities: tuple[Fraction, ...]
     belief: Strategy
 
     @property
@@ -49,16 +51,19 @@ def assumed_belief(game: Game, preference: SocialPreferences) -> Strategy | None
 
     Returns:
         The symmetric equilibrium with the highest utility, pure or mixed, as :func:`equilibrium_strategy`; for homo economicus
-        with perfect information that is subgame-perfect play. For homo kantiensis (kappa = 1 and no inequity aversion) what
-        others do does not enter utility, so any belief serves and even play is returned. None where the convention gives no
-        belief.
+        with perfect information that is subgame-perfect play. Where there is none, or not one best: None, but even play for
+        homo kantiensis (kappa = 1 and no inequity aversion). What others do does not enter its utility, so that its equilibria
+        are its optima, the same for every belief; even play, which favours none of them, only fills the place.
 
     Raises:
         GameError: Equilibria of this class of games are not known, as :func:`equilibrium_strategies`.
     """
-    if _indifferent_to_others(preference):
+    if not _indifferent_to_others(preference):
+        return equilibrium_strategy(game, preference)
+    try:
+        return solve(game, preference).belief
+    except GameError:
         return game.uniform
-    return equilibrium_strategy(game, preference)
 
 
 def _indifferent_to_others(preference: SocialPreferences) -> bool:
@@ -80,7 +85,10 @@ def solve(game: Game, preference: SocialPreferences, belief: Any = None) -> Opti
     Raises:
         GameError: The game is in no class that is solved, or no belief is stated and the convention gives none.
     """
-    y = assumed_belief(game, preference) if belief is None else game.strategy(belief)
+    if belief is None and _indifferent_to_others(preference):
+        found = solve(game, preference, game.uniform)
+        return replace(found, belief=found.strategies[0]) if found.unique else found
+    y = equilibrium_strategy(game, preference) if belief is None else game.strategy(belief)
     if y is None:
         raise GameError(
             f"{game.name}: no symmetric equilibrium of {preference.name} is known, or several are equally good; state a belief"
@@ -94,7 +102,7 @@ def solve(game: Game, preference: SocialPreferences, belief: Any = None) -> Opti
         mixed = tuple(x for x in corners if mixes(game, x))
         strategies, utility = ((*strategies, *mixed) if best == utility else mixed), best
     played = strategies
-    if belief is None and mixes(game, y) and not _indifferent_to_others(preference):
+    if belief is None and mixes(game, y):
         # Trembles say nothing about which of several actions keeps a mixed equilibrium in balance: it is its own optimum.
         tied = tuple(game.strategy(plan) for plan in pure.tied) if pure.utility == utility else ()
         played, strategies = (y, *strategies, *tied), (y,)
@@ -102,4 +110,4 @@ def solve(game: Game, preference: SocialPreferences, belief: Any = None) -> Opti
         tuple(action for number, action in enumerate(information.actions) if any(x[i][number] for x in played))
         for i, information in enumerate(game.information_sets)
     )
-    return Optimum(strategies, supports, utility, y)
+    return Optimum(strategies, supports, utility, pure.utilities, y)

@@ -23,7 +23,7 @@ def subgame_perfect(game: Game, preference: SocialPreferences | None = None) -> 
     """
     preference = preference or HomoEconomicus()
     if preference.kappa:
-        raise GameError("subgame-perfect play is defined here for kappa = 0; use symmetric_equilibria for homo moralis")
+        raise GameError("subgame-perfect play is defined here for kappa = 0; use equilibrium_strategies for homo moralis")
     names = [information.name for information in game.information_sets]
     if len(names) != _decision_nodes(game.root):
         raise GameError(f"{game.name}: backward induction needs perfect information")

@@ -15,7 +15,7 @@ from moralfit.preferences import SocialPreferences
 Weights: TypeAlias = list[list[int]]
 #: One action, as (information set, action).
 Step: TypeAlias = tuple[int, int]
-#: More plans than this are not enumerated.
+#: More pure plans than this are not enumerated, neither here nor by the estimator.
 MOST_PLANS = 2**16
 
 
