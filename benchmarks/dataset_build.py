@@ -1,6 +1,7 @@
 """How long a data set takes to build, proofs included: `python benchmarks/dataset_build.py [SAMPLES] [PREFERENCE ...]`.
 
-Prints one JSON line per preference. Seconds are of CPU time in this one process, since a busy machine stretches the wall time.
+Prints one JSON line per preference, with the time of the solver alone beside it: of one call of `optimal_plans`, for games and
+stated beliefs like those of the data. Seconds are of CPU time in this one process: a busy machine stretches the wall time.
 """
 
 from __future__ import annotations
@@ -10,25 +11,36 @@ import os
 import platform
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 from moralfit.dataset import build_dataset
-from moralfit.recipe import parse_recipe
+from moralfit.games import make_game, sample_payoffs
+from moralfit.models import cpu_name
+from moralfit.recipe import Recipe, parse_recipe
+from moralfit.solve import optimal_plans
 
 PREFERENCES: dict[str, dict[str, object]] = {
     "moralis-1": {"kind": "moralis", "kappa": 1.0},
     "moralis-0.5": {"kind": "moralis", "kappa": 0.5},
     "economicus": {"kind": "economicus"},
 }
+SOLVED = 3000
 
 
-def cpu() -> str:
-    """The processor's name where Linux tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def solver_seconds(recipe: Recipe) -> float:
+    """CPU seconds of one call of the solver, over the recipe's games in turn."""
+    rng, grid, preference = Random(0), recipe.data.payoffs.build(), recipe.preference.build()
+    asked = []
+    for number in range(SOLVED):
+        game = make_game(recipe.data.games[number % len(recipe.data.games)], *sample_payoffs(rng, grid))
+        asked.append((game, game.strategy([rng.choice((0, Fraction(1, 2), 1)) for _ in game.information_sets])))
+    start = time.process_time()
+    for game, belief in asked:
+        optimal_plans(game, preference, belief)
+    return (time.process_time() - start) / SOLVED
 
 
 def main(samples: int, preferences: list[str]) -> None:
@@ -47,7 +59,8 @@ def main(samples: int, preferences: list[str]) -> None:
                     "cpu seconds": round(seconds, 1),
                     "wall seconds": round(wall, 1),
                     "cpu ms/sample": round(1000 * seconds / samples, 3),
-                    "machine": f"{cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+                    "cpu us/optimal plan": round(1e6 * solver_seconds(recipe), 1),
+                    "machine": f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}",
                 }
             ),
             flush=True,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moralfit.estimate import Choices, allocation_choices, estimate, mixture
+from moralfit.models import cpu_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,9 +97,6 @@ def xlogit_fit(x: Any, chosen: Any, weights: Any = None) -> Any:
 
 def machine() -> str:
     """Hardware and versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     packages = []
     for package in ("numpy", "scipy", "xlogit"):
         try:
@@ -107,7 +105,7 @@ def machine() -> str:
             packages.append(f"no {package}")
     threads = os.environ.get("OMP_NUM_THREADS", "any number of")
     packages.insert(0, f"Python {platform.python_version()}")
-    return f"{names[0] if names else platform.machine()}, {threads} thread(s); {', '.join(packages)}"
+    return f"{cpu_name()}, {threads} thread(s); {', '.join(packages)}"
 
 
 def main() -> None:

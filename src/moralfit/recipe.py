@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 
 from moralfit.errors import GameError, RecipeError
 from moralfit.games import GAMES, PayoffGrid, exact
@@ -24,10 +24,23 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
+def _can_name_a_folder(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError("must consist of letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_can_name_a_folder)]
+
+
 class Section(BaseModel):
     """A section of a recipe: unknown keys are errors, `true` and `"16"` are no numbers, values are fixed once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def as_yaml(self) -> str:
+        """Every key with its value, in the order of the fields; of a whole recipe, the recipe as resolved."""
+        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class ModelSection(Section):
@@ -138,7 +151,7 @@ class DataSection(Section):
             raise ValueError("name each game once, and at least one")
         for game in games:
             if game not in GAMES:
-                raise ValueError(f"unknown game {game!r}{_nearest(game, GAMES)}; known: {', '.join(GAMES)}")
+                raise ValueError(f"unknown game {game!r}{nearest(game, GAMES)}; known: {', '.join(GAMES)}")
         return games
 
 
@@ -210,7 +223,7 @@ class HubSection(Section):
 class Recipe(Section):
     """A whole run."""
 
-    name: str
+    name: FolderName
     seed: int = Field(default=0, ge=0)
     output: str = "runs"
     model: ModelSection = ModelSection()
@@ -221,25 +234,26 @@ class Recipe(Section):
     evaluation: EvaluationSection = EvaluationSection()
     hub: HubSection = HubSection()
 
-    @field_validator("name")
-    @classmethod
-    def _name_can_name_a_folder(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ValueError("must consist of letters, digits, dots, dashes and underscores, and begin with a letter or digit")
-        return name
-
     @property
     def run(self) -> Path:
         """The run folder, named after the recipe and its preference."""
         return Path(self.output) / f"{self.name}-{self.preference.slug}"
 
-    def as_yaml(self) -> str:
-        """The resolved recipe: every key with its value, in the order of the sections."""
-        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+Root = TypeVar("Root", bound=Section)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe, applies dotted overrides (`preference.kappa=0.5`, `preference=economicus`) and checks all of it.
+    """Reads a run's recipe, applies dotted overrides (`preference.kappa=0.5`, `preference=economicus`) and checks all of it.
+
+    Raises:
+        RecipeError: As :func:`load_as`.
+    """
+    return load_as(Recipe, path, overrides)
+
+
+def load_as(root: type[Root], path: str | Path, overrides: Sequence[str] = ()) -> Root:
+    """The same for a recipe of any kind.
 
     Raises:
         RecipeError: The file is missing or no YAML mapping, or some keys or values are wrong; the message lists every problem
@@ -259,12 +273,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of sections, not {type(values).__name__}")
     problems = [problem for override in overrides for problem in _apply(values, override)]
-    return _validated(values, str(path), problems)
+    return _validated(root, values, str(path), problems)
 
 
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Checks a recipe that has already been read, such as the one stored with a run. Raises RecipeError as `load_recipe`."""
-    return _validated(values, source, [])
+    return _validated(Recipe, values, source, [])
 
 
 class _Loader(yaml.SafeLoader):
@@ -328,30 +342,30 @@ def _apply(values: dict[str, Any], override: str) -> Iterator[str]:
     place[last] = value
 
 
-def _validated(values: dict[str, Any], source: str, problems: list[str]) -> Recipe:
+def _validated(root: type[Root], values: dict[str, Any], source: str, problems: list[str]) -> Root:
     values = dict(values)
     if isinstance(values.get("preference"), str):
         values["preference"] = {"kind": values["preference"]}
     try:
-        recipe = Recipe.model_validate(values)
+        recipe = root.model_validate(values)
     except ValidationError as error:
-        problems += [_explain(item) for item in error.errors()]
+        problems += [_explain(root, item) for item in error.errors()]
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise RecipeError(f"{source}: {len(problems)} problem{'s' * (len(problems) > 1)} in the recipe\n{listed}")
     return recipe
 
 
-def _explain(item: Any) -> str:
+def _explain(root: type[Section], item: Any) -> str:
     """One validation error as a person would say it."""
     location = [str(part) for part in item["loc"]]
     key = ".".join(location) or "recipe"
     if item["type"] == "extra_forbidden":
-        section: Any = Recipe
+        section: Any = root
         for part in location[:-1]:
-            section = section.model_fields[part].annotation
+            section = _inside(section, part)
         fields = list(section.model_fields)
-        hint = _nearest(location[-1], fields) or _elsewhere(location[-1])
+        hint = nearest(location[-1], fields) or _elsewhere(root, location[-1])
         return f"{key}: unknown key{hint}; valid here: {', '.join(fields)}"
     if item["type"] == "missing":
         return f"{key}: required but not given"
@@ -359,16 +373,25 @@ def _explain(item: Any) -> str:
     given = item.get("input")
     shown = f" (got {given!r})" if isinstance(given, str | int | float | bool | list | None) else ""
     if item["type"] == "literal_error" and isinstance(given, str):
-        shown += _nearest(given, re.findall(r"'([^']+)'", item["ctx"]["expected"]))
+        shown += nearest(given, re.findall(r"'([^']+)'", item["ctx"]["expected"]))
     if item["type"] == "model_type":
         message, shown = "a section has keys of its own", f" (got {given!r})"
     return f"{key}: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _elsewhere(name: str) -> str:
+def _inside(section: Any, part: str) -> Any:
+    """What stands at a key: of a section its field, of a mapping from names to sections any of those."""
+    inner = get_args(section)[1] if get_origin(section) is dict else section.model_fields[part].annotation
+    # An optional section is a union with None.
+    options = [option for option in get_args(inner) if isinstance(option, type) and issubclass(option, Section)]
+    return options[0] if options and get_origin(inner) is not dict else inner
+
+
+def _elsewhere(root: type[Section], name: str) -> str:
     """Which section has this key, for those who put it in another."""
-    near = get_close_matches(name, _keys(Recipe), n=1, cutoff=0.8)
-    return f", did you mean {_keys(Recipe)[near[0]]!r}?" if near else ""
+    keys = _keys(root)
+    near = get_close_matches(name, keys, n=1, cutoff=0.8)
+    return f", did you mean {keys[near[0]]!r}?" if near else ""
 
 
 def _keys(section: Any, before: str = "") -> dict[str, str]:
@@ -381,6 +404,7 @@ def _keys(section: Any, before: str = "") -> dict[str, str]:
     return found
 
 
-def _nearest(word: str, known: Any) -> str:
+def nearest(word: str, known: Any) -> str:
+    """What was probably meant, as the end of a message; empty if nothing is near."""
     near = get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f", did you mean {near[0]!r}?" if near else ""

@@ -27,7 +27,7 @@ from tiny_model import TINY, VALUES, Recipes
 from moralfit.console import run_cli
 from moralfit.errors import ModelError, RunError, TrainingError
 from moralfit.recipe import load_recipe
-from moralfit.train import Run, _run, _trainer, dry_run
+from moralfit.train import Run, _options, _run, _trainer, dry_run
 from moralfit.train.__main__ import app
 
 FOLDER = Path("runs/tiny-moralis-1")
@@ -209,9 +209,11 @@ class TestGoingOn:
         only_train(write_recipe("whole.yaml", name="whole", **self.CHANGES))
         return weights(Path("runs/whole-moralis-1"))
 
-    @pytest.mark.parametrize(("grouped", "at"), [(True, 4), (False, 5)])
-    def test_after_an_error(self, grouped: bool, at: int, write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
-        changes = {**self.CHANGES, "training": {"group_by_length": grouped, "save_every": 2}}
+    @pytest.mark.parametrize(("dtype", "grouped", "at"), [("float32", True, 4), ("float32", False, 5), ("bfloat16", True, 5)])
+    def test_after_an_error(
+        self, dtype: str, grouped: bool, at: int, write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        changes = {**self.CHANGES, "training": {"group_by_length": grouped, "save_every": 2}, "model": {"dtype": dtype}}
         only_train(write_recipe("whole.yaml", name="whole", **changes))
 
         def stop(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -222,7 +224,9 @@ class TestGoingOn:
             patch.setattr(_trainer.Recorder, "on_step_begin", stop)
             with pytest.raises(Stop):
                 only_train(write_recipe(**changes))
-        spent = json.loads((FOLDER / "environment.json").read_text())["seconds"]["train"]
+        environment = json.loads((FOLDER / "environment.json").read_text())
+        assert environment["dtype"] == dtype
+        spent = environment["seconds"]["train"]
         text = only_train(write_recipe(**changes)).export_text()
         assert "resuming from checkpoint-4" in text
         assert_same_weights(weights(), weights(Path("runs/whole-moralis-1")))
@@ -323,11 +327,72 @@ class TestClaim:
                 train(write_recipe(), overwrite=overwrite)
         assert [p.name for p in FOLDER.iterdir()] == ["thesis.txt"]
 
-    def test_damaged_stored_recipe(self, write_recipe: Recipes) -> None:
+    @pytest.mark.parametrize("content", [b"{", b"\xff", b"", b"only words"])
+    def test_damaged_stored_recipe(self, content: bytes, write_recipe: Recipes) -> None:
         FOLDER.mkdir(parents=True)
-        (FOLDER / "recipe.yaml").write_text("{")
+        (FOLDER / "recipe.yaml").write_bytes(content)
         with pytest.raises(RunError, match=r"recipe\.yaml: damaged; pass --overwrite"):
             train(write_recipe())
+
+
+class TestOptions:
+    """What only TRL and PEFT can judge is found before a run begins, all of it at once."""
+
+    WRONG: dict[str, Any] = {
+        **BRIEF,
+        "training": {"schedule": "cosin", "trl": {"optimm": "adafactor", "optim": "nonsense", "epochs": 2, "packing": True}},
+        "lora": {"peft": {"layers_to_transform": [1], "use_dorra": True}},
+    }
+    PROBLEMS = (
+        "lora.peft.use_dorra: LoraConfig of this version has no such option, did you mean 'use_dora'?",
+        "lora.peft.layers_to_transform: PEFT does not accept [1] here",
+        "training.trl.optimm: SFTConfig of this version has no such option, did you mean 'optim'?",
+        "training.trl.optim: TRL does not accept 'nonsense' here",
+        "training.trl.epochs: SFTConfig of this version has no such option",
+        "training.trl.packing: what packed rows are supervised on cannot be checked",
+        "training.schedule: TRL does not accept 'cosin' here",
+    )
+
+    @pytest.mark.parametrize("how", ["--validate", "--dry-run", "--overwrite", None])
+    def test_all_are_told_and_nothing_is_written(
+        self, how: str | None, write_recipe: Recipes, workplace: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        recipe = write_recipe(**self.WRONG)
+        before = sorted(workplace.rglob("*"))
+        code, error = cli(monkeypatch, capsys, str(recipe), *([how] if how else []))
+        assert code == 2
+        assert error.startswith(f"moralfit: {len(self.PROBLEMS)} problems in the recipe's options\n")
+        listed = error.splitlines()[1:]
+        assert len(listed) == len(self.PROBLEMS)
+        for problem in self.PROBLEMS:
+            assert any(line.startswith(f"  - {problem}") for line in listed), error
+        assert sorted(workplace.rglob("*")) == before
+        if how is None:
+            only_train(write_recipe(**BRIEF))
+            assert (FOLDER / "adapter").exists(), "the mended recipe finds its folder free"
+
+    def test_an_earlier_run_is_not_deleted_for_a_recipe_that_cannot_run(self, write_recipe: Recipes) -> None:
+        recipe = write_recipe(**self.WRONG)
+        FOLDER.mkdir(parents=True)
+        for name in ("recipe.yaml", "finished.json"):
+            (FOLDER / name).write_text("{}")
+        with pytest.raises(TrainingError, match="problems in the recipe's options"):
+            train(recipe, overwrite=True)
+        assert sorted(path.name for path in FOLDER.iterdir()) == ["finished.json", "recipe.yaml"]
+
+    @pytest.mark.parametrize(
+        ("change", "asked"),
+        [({}, False), ({"schedule": "linear"}, True), ({"trl": {"optim": "adafactor"}}, True)],
+    )
+    def test_validation_loads_the_libraries_only_to_ask_them(
+        self, change: dict[str, Any], asked: bool, write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        calls = []
+        monkeypatch.setattr(_options, "check_options", calls.append)
+        code, _ = cli(monkeypatch, capsys, str(write_recipe(training=change)), "--validate")
+        assert (code, len(calls)) == (0, asked)
 
 
 class TestFailure:
@@ -405,7 +470,7 @@ class TestFailure:
             ({"model": {"base": "nowhere/at-all"}}, r"model\.base: nowhere/at-all cannot be loaded"),
             ({"training": {"trl": {"optimm": "adafactor"}}}, r"training\.trl\.optimm: .*did you mean 'optim'"),
             ({"training": {"trl": {"learning_rate": 1}}}, r"training\.trl\.learning_rate: say training\.learning_rate instead"),
-            ({"training": {"schedule": "zigzag"}}, "training: TRL does not accept this"),
+            ({"training": {"schedule": "zigzag"}}, r"training\.schedule: TRL does not accept 'zigzag' here \(zigzag is not"),
             ({"training": {"trl": {"packing": True}}}, "packing"),
             ({"lora": {"peft": {"use_dorra": True}}}, r"lora\.peft\.use_dorra: .*did you mean 'use_dora'"),
             ({"lora": {"target_modules": ["no_such_layer"]}}, r"lora\.target_modules: .*no_such_layer"),

@@ -16,7 +16,8 @@ from trl import SFTConfig, SFTTrainer
 from moralfit.errors import TrainingError
 from moralfit.models import Base, load_base
 from moralfit.recipe import LoraSection, ModelSection, TrainingSection
-from moralfit.train._trainer import LORA_NAMES, SFT_NAMES, build_trainer, check_supervision, lora_config, sft_config
+from moralfit.train._options import LORA_NAMES, SFT_NAMES, lora_config, sft_config
+from moralfit.train._trainer import build_trainer, check_supervision
 
 LENGTHS = (1, 40, 3, 12, 25, 2, 7, 18)
 ROWS = [

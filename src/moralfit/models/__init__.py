@@ -14,7 +14,7 @@ from moralfit.models._load import (
     read_adapter_config,
     release_memory,
 )
-from moralfit.models._machine import Machine, choose_machine, environment
+from moralfit.models._machine import Machine, choose_machine, cpu_name, environment
 
 __all__ = [
     "EMBEDDED",
@@ -25,6 +25,7 @@ __all__ = [
     "cache_folder",
     "chat_ids",
     "choose_machine",
+    "cpu_name",
     "embedded_model",
     "end_ids",
     "environment",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from moralfit.console import make_console, run_cli, silence_progress_bars
-from moralfit.recipe import load_recipe
+from moralfit.recipe import Recipe, TrainingSection, load_recipe
 
 app = typer.Typer(add_completion=False)
 
@@ -27,6 +27,11 @@ def main(
     console = make_console()
     resolved = load_recipe(recipe, overrides or [])
     if validate:
+        if _asks_libraries(resolved):
+            silence_progress_bars()
+            from moralfit.train._options import check_options
+
+            check_options(resolved)
         console.print(resolved.as_yaml(), markup=False, highlight=False)
         return
     silence_progress_bars()
@@ -36,6 +41,12 @@ def main(
         dry_run(resolved, console)
     else:
         Run(resolved, console).go(overwrite)
+
+
+def _asks_libraries(recipe: Recipe) -> bool:
+    """Whether the recipe says something that only TRL or PEFT can judge. To load them takes seconds, and few recipes do."""
+    usual = TrainingSection.model_fields["schedule"].default
+    return bool(recipe.training.trl or recipe.lora.peft) or recipe.training.schedule != usual
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from moralfit.files import new_folder, read_json, sha256, write_json, write_text
 from moralfit.hub import push_run
 from moralfit.models import EMBEDDED, Base, choose_machine, environment, load_base, load_tokenizer, release_memory
 from moralfit.recipe import HubSection, Recipe
+from moralfit.train._options import check_options
 from moralfit.train._trainer import Recorder, build_trainer, check_supervision, disk_errors, fit, sealed_checkpoint
 
 _FINISHED = "finished.json"
@@ -39,8 +40,13 @@ class Run:
         """Does what is missing and prints the result. Returns the evaluation's summary.
 
         Raises:
-            RunError: The folder holds a run of another recipe. Others: as the steps raise them.
+            RunError: The folder holds a run of another recipe. TrainingError: As :func:`check_options`, with nothing written.
+                Others: as the steps raise them.
         """
+        if overwrite or not (self.folder / _FINISHED).exists():
+            # Found later, a wrong option would have deleted the earlier run, or left a folder that belongs to it.
+            machine = choose_machine(self.recipe.model)
+            check_options(self.recipe, machine.device, machine.dtype)
         self._claim(overwrite)
         if (self.folder / _FINISHED).exists():
             summary: dict[str, Any] = read_json(self.folder / "evaluation" / "summary.json")
@@ -74,11 +80,13 @@ class Run:
                 raise RunError(f"{self.folder}: not a run folder; it is not overwritten. Move it away or choose another output")
             shutil.rmtree(self.folder)
         if stored.exists():
-            if stored.read_text(encoding="utf-8") != text:
-                try:
-                    changed = _differences(yaml.safe_load(stored.read_text(encoding="utf-8")), yaml.safe_load(text))
-                except (yaml.YAMLError, UnicodeDecodeError):
-                    raise RunError(f"{stored}: damaged; pass --overwrite to delete that run and start anew") from None
+            try:
+                held = yaml.safe_load(stored.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError):
+                held = None
+            if not isinstance(held, dict):
+                raise RunError(f"{stored}: damaged; pass --overwrite to delete that run and start anew")
+            if changed := _differences(held, yaml.safe_load(text)):
                 raise RunError(
                     f"{self.folder}: holds a run of another recipe (differs in {', '.join(changed)}). "
                     "Give this one another name (name=...), or pass --overwrite to delete that run"
@@ -177,10 +185,16 @@ class Run:
 
 
 def dry_run(recipe: Recipe, console: Console) -> None:
-    """Says what a run would do, with real samples and the real tokenizer, and writes nothing."""
+    """Says what a run would do, with real samples and the real tokenizer, and writes nothing.
+
+    Raises:
+        TrainingError: As :func:`check_options`. ModelError: The device, the base or its tokenizer cannot be had here.
+        RecipeError: The recipe's games, beliefs and payoff grid leave an answer without samples.
+    """
     from moralfit.dataset import row, samples
 
     machine = choose_machine(recipe.model)
+    check_options(recipe, machine.device, machine.dtype)
     tokenizer = load_tokenizer(recipe.model)
     lengths, supervised = [], []
     for sample in samples(recipe, "train", min(100, recipe.data.train_samples)):

@@ -5,106 +5,31 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from moralfit.errors import MoralfitError, TrainingError
 from moralfit.files import read_json, sha256, write_json, write_text
 from moralfit.models import Base, end_ids, first_line
 from moralfit.recipe import LoraSection, TrainingSection
-
-#: Recipe key -> today's name in SFTConfig. Keys that need more than renaming are set in :func:`sft_config`.
-SFT_NAMES = {
-    "epochs": "num_train_epochs",
-    "batch_size": "per_device_train_batch_size",
-    "gradient_accumulation": "gradient_accumulation_steps",
-    "learning_rate": "learning_rate",
-    "schedule": "lr_scheduler_type",
-    "warmup": "warmup_steps",
-    "weight_decay": "weight_decay",
-    "max_grad_norm": "max_grad_norm",
-    "max_length": "max_length",
-    "save_every": "save_steps",
-    "log_every": "logging_steps",
-}
-#: Recipe key -> today's name in LoraConfig.
-LORA_NAMES = {"r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "target_modules": "target_modules"}
+from moralfit.train._options import lora_config, sft_config
 
 _MANIFEST = "moralfit.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 #: How serialisers that do not raise OSError say that the disk is full.
 _DISK_FULL = re.compile("no space left|os error 28|file write failed|PytorchStreamWriter failed|unexpected pos", re.IGNORECASE)
-
-
-def lora_config(section: LoraSection) -> LoraConfig:
-    """PEFT's configuration. Raises TrainingError if `lora.peft` names an option that PEFT does not have, or that is ours."""
-    _check_names("lora.peft", section.peft, LoraConfig, {theirs: f"lora.{ours}" for ours, theirs in LORA_NAMES.items()})
-    values = {theirs: getattr(section, ours) for ours, theirs in LORA_NAMES.items()}
-    if isinstance(values["target_modules"], tuple):
-        values["target_modules"] = list(values["target_modules"])
-    try:
-        return LoraConfig(task_type="CAUSAL_LM", **{**values, **section.peft})
-    except (TypeError, ValueError) as error:
-        raise TrainingError(f"lora: PEFT does not accept this ({first_line(error)})") from None
-
-
-def sft_config(section: TrainingSection, seed: int, output: Path, device: str, dtype: str) -> SFTConfig:
-    """TRL's configuration. Raises TrainingError if `training.trl` names an option that TRL does not have, or that is ours."""
-    ours_by_name = {theirs: f"training.{ours}" for ours, theirs in SFT_NAMES.items()}
-    _check_names("training.trl", section.trl, SFTConfig, {**ours_by_name, "seed": "seed", "output_dir": "output"})
-    values: dict[str, Any] = {theirs: getattr(section, ours) for ours, theirs in SFT_NAMES.items()}
-    values |= {
-        "output_dir": str(output),
-        "seed": seed,
-        "train_sampling_strategy": "group_by_length" if section.group_by_length else "random",
-        "completion_only_loss": True,
-        "logging_first_step": True,
-        # A NaN must be seen, not averaged away.
-        "logging_nan_inf_filter": False,
-        "save_strategy": "steps",
-        "save_total_limit": 2,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": device == "cpu",
-        # On a CPU autocast is entered in compute_loss, around the forward pass alone.
-        "bf16": device != "cpu" and dtype == "bfloat16",
-        "fp16": device != "cpu" and dtype == "float16",
-        "gradient_checkpointing": False,
-        "dataloader_pin_memory": device == "cuda",
-    }
-    try:
-        config = SFTConfig(**{**values, **section.trl})
-    except (TypeError, ValueError, ImportError) as error:
-        raise TrainingError(f"training: TRL does not accept this ({first_line(error)})") from None
-    if config.n_gpu > 1:
-        # A second GPU would silently multiply the batch size. One process trains on one.
-        config._n_gpu = 1
-    return config
-
-
-def _check_names(section: str, given: Iterable[str], config: Any, taken: Mapping[str, str]) -> None:
-    known = [field.name for field in fields(config) if field.init]
-    for name in given:
-        if name in taken:
-            raise TrainingError(f"{section}.{name}: say {taken[name]} instead")
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise TrainingError(f"{section}.{name}: {config.__name__} of this version has no such option{hint}")
 
 
 class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
@@ -130,7 +55,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
     """SFTTrainer that computes logits from the first supervised column on, since prompts carry no loss.
 
     With right padding that column is the shortest prompt of the batch; grouping by length keeps the rest small. Losses equal
-    those of the stock trainer; on a CPU, where the vocabulary's matrix is much of the work, steps take about 0.6 of the time.
+    those of the stock trainer; `benchmarks/training_speed.py` measures how much time it saves.
     """
 
     def compute_loss(
@@ -279,10 +204,6 @@ def check_supervision(trainer: SFTTrainer, rows: Sequence[dict[str, Any]], token
         TrainingError: Some row is supervised on something else; the message shows both.
     """
     prepared = trainer.train_dataset
-    if trainer.args.packing or trainer.args.padding_free:
-        raise TrainingError(
-            "training.trl: what packed rows are supervised on cannot be checked; leave out packing, padding_free"
-        )
     if len(prepared) != len(rows):
         raise TrainingError(f"training.max_length: {len(rows) - len(prepared)} samples lost all of their completion; raise it")
     ends = {tokenizer.decode([end]) for end in end_ids(trainer.model, tokenizer)}
@@ -311,7 +232,11 @@ def check_supervision(trainer: SFTTrainer, rows: Sequence[dict[str, Any]], token
 def build_trainer(
     base: Base, lora: LoraSection, training: TrainingSection, seed: int, data: Any, output: Path, callbacks: list[Any]
 ) -> CompletionTrainer:
-    """A trainer over the base with a fresh adapter. The base's own weights stay frozen."""
+    """A trainer over the base with a fresh adapter. The base's own weights stay frozen.
+
+    Raises:
+        TrainingError: TRL or PEFT does not accept an option, or the base has no such modules.
+    """
     config = sft_config(training, seed, output, base.machine.device, base.machine.dtype)
     peft = lora_config(lora)
     # The adapter's first factor is drawn at random.
@@ -322,8 +247,9 @@ def build_trainer(
         raise TrainingError(f"lora.target_modules: {first_line(error)}") from None
     for entry in model.peft_config.values():
         entry.base_model_name_or_path, entry.revision = base.name, base.revision
-        # PEFT resolves names to a set, whose order would differ from run to run.
-        entry.target_modules = sorted(entry.target_modules)
+        # PEFT resolves names to a set, whose order would differ from run to run; a regular expression stays as it is.
+        if not isinstance(entry.target_modules, str):
+            entry.target_modules = sorted(entry.target_modules)
     # Left to itself, PEFT asks the Hub at every checkpoint whether the vocabulary was resized. It never is.
     model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     trainer = CompletionTrainer(

@@ -65,7 +65,7 @@ def step_name(scene: Scene, decision: int, told: bool = False) -> str:
 def path_name(scene: Scene, labels: Sequence[str]) -> str:
     """What the table of a prompt, and a reply that quotes it, call a way through the game."""
     joins = _JOINS_AT_ONCE if scene.shape.at_once else _JOINS
-    if any(scene.in_amounts(move.information) for outcome in scene.shape.ends[:1] for move in outcome.moves):
+    if scene.paths_in_amounts:
         return joins[0].join(labels)  # 5-10 and 5/10 would be a range and a fraction.
     return joins[scene.phrasing[2]].join(labels)
 

@@ -13,13 +13,14 @@ path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property, lru_cache, partial
 from math import lcm
 
 from moralfit.errors import WordsError
-from moralfit.games import Plan, Strategy
+from moralfit.games import Game, Plan, Strategy
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import equilibrium_belief
 from moralfit.words._prompt import expected_play, number, path_name, step_name
@@ -48,9 +49,14 @@ class _Option:
 class Derivation:
     """A reply with what it answers: the optimal action at each asked decision, for the belief stated or assumed."""
 
-    text: str
     actions: Plan
     belief: Strategy
+    write: Callable[[], str] = field(repr=False, compare=False)
+
+    @cached_property
+    def text(self) -> str:
+        """The reply. Written at first use: of what is drawn for a data set, most is not kept."""
+        return self.write()
 
 
 def _total(terms: Iterable[Term]) -> int | Fraction:
@@ -82,6 +88,13 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+@lru_cache(maxsize=2**14)
+def _expected(game: Game, preference: SocialPreferences) -> tuple[Plan, Strategy] | None:
+    """What an agent expects of others. A grid has some thousands of payoffs, and large data sets draw each many times."""
+    plan = equilibrium_belief(game, preference)
+    return None if plan is None else (plan, game.strategy(plan))
+
+
 class _Deriver:
     """Works out one scene for one preference. Games of two moves at most: the first mover's, then the second's."""
 
@@ -94,6 +107,10 @@ class _Deriver:
             raise WordsError(
                 f"{scene.game.name}: derivations are written for games in which the first role moves, then the second"
             )
+        for outcome in scene.game.outcomes:
+            for payoff in outcome.payoffs:
+                if type(payoff) is not int:
+                    number(payoff)  # Too many decimals are an error here already, since the text is written later.
         kappa = Fraction(preference.kappa)
         self.scene, self.kappa = scene, kappa
         self.a, self.w = kappa.numerator, kappa.denominator - kappa.numerator
@@ -110,14 +127,14 @@ class _Deriver:
             # What others do does not enter the utility at all; any belief gives the same optimum.
             belief = scene.game.strategy(Fraction(1, 2))
         if belief is None:
-            self.assumed = equilibrium_belief(scene.game, preference)
-            if self.assumed is None:
+            expected = _expected(scene.game, preference)
+            if expected is None:
                 raise WordsError(f"{scene.game.name}: no unique symmetric equilibrium to expect of others")
-            belief = scene.game.strategy(self.assumed)
+            self.assumed, belief = expected
         self.belief = belief
         relevant = belief if 0 < kappa < 1 else belief[1:]
         self.q = 1 if kappa == 1 else lcm(*(p.denominator for d in relevant for p in d))
-        self.lines: list[str] = []
+        self.lines: list[Callable[[], str]] = []
 
     def derive(self) -> Derivation:
         """All lines that the asked decisions need, in the order in which they follow from each other."""
@@ -133,7 +150,11 @@ class _Deriver:
         if self.assumed is not None and self.kappa:
             lead += f" Others act as I do: {', '.join(scene.label(d, self.assumed[d]) for d in scene.sequence)}."
         answer = ", ".join(scene.label(d, plan[d]) for d in wanted)
-        return Derivation("\n".join([lead, *self.lines, f"Answer: {answer}"]), tuple(plan[d] for d in wanted), self.belief)
+
+        def write() -> str:
+            return "\n".join([lead, *(line() for line in self.lines), f"Answer: {answer}"])
+
+        return Derivation(tuple(plan[d] for d in wanted), self.belief, write)
 
     def _pure(self, wanted: Sequence[int]) -> dict[int, str]:
         """kappa = 0 or 1: every second move is judged by itself, then the first move by what follows it."""
@@ -173,7 +194,8 @@ class _Deriver:
             for first, d in self.replies.items()
         ]
         like = ", like me," if self.scene.belief is None else ""
-        self.lines.append(f"Others{like} {'; '.join(expected)}.")
+        line = f"Others{like} {'; '.join(expected)}."
+        self.lines.append(lambda: line)
 
     def _quoted(self, *path: int) -> str:
         """The payoffs of a row of the table, from which the own one is then taken."""
@@ -270,7 +292,7 @@ class _Deriver:
         return self.scene.order[decision]
 
     def _choose(self, decision: int, options: list[_Option], lead: str, slip: int | Fraction | None = None) -> int:
-        """Writes the comparison of the options and returns the action number of the best; equal ones are compared by slips.
+        """Notes the comparison of the options and returns the action number of the best; equal ones are compared by slips.
 
         Args:
             slip: What the worse option leaves, for a later comparison of first moves.
@@ -284,10 +306,14 @@ class _Deriver:
         if values.count(largest) > 1:
             raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
         winner = options[values.index(largest)]
-        gives = ", ".join(f"{option.leads_to} gives {self._worth(option)}{_slip(option.slip)}" for option in options)
-        said = f"{number(largest[0])}{_slip(winner.slip)}"
-        self.lines.append(f"{lead} {gives}. Larger: {said}, so {winner.label}{_slip(slip)}.")
+        self.lines.append(partial(self._comparison, options, lead, winner, largest[0], slip))
         return self.scene.labels[decision].index(winner.label)
+
+    def _comparison(
+        self, options: list[_Option], lead: str, winner: _Option, largest: int | Fraction, slip: int | Fraction | None
+    ) -> str:
+        gives = ", ".join(f"{option.leads_to} gives {self._worth(option)}{_slip(option.slip)}" for option in options)
+        return f"{lead} {gives}. Larger: {number(largest)}{_slip(winner.slip)}, so {winner.label}{_slip(slip)}."
 
     def _worth(self, option: _Option) -> str:
         """The value of an option as its reader can recompute it."""

@@ -100,6 +100,11 @@ class Scene:
         """Whether its actions are amounts, which are their own labels."""
         return amounts(self.game.information_sets[decision].actions) is not None
 
+    @cached_property
+    def paths_in_amounts(self) -> bool:
+        """Whether ways through the game have amounts in them."""
+        return any(self.in_amounts(move.information) for outcome in self.shape.ends[:1] for move in outcome.moves)
+
     def label(self, decision: int, action: str) -> str:
         """What the scene calls a tree action."""
         return self.labels[decision][self.game.information_sets[decision].actions.index(action)]
