@@ -30,7 +30,8 @@ _HEADING = 24
 _AGENT = 27
 _GAP = 8
 
-_MARKERS = {"base": "o", "prompted": "^", "random": "s", "adapter-1": "D", "adapter-2": "v", "adapter-3": "p", "adapter-4": "h"}
+MARKERS = {"base": "o", "prompted": "^", "random": "s", "adapter-1": "D", "adapter-2": "v", "adapter-3": "p", "adapter-4": "h"}
+MARKERS |= {"other-1": "X", "other-2": "P", "other-3": "*", "other-4": "<", "other-5": ">"}
 
 
 class Interval(Protocol):
@@ -262,9 +263,7 @@ def _mark(axes: Axes, estimate: Interval, y: float, style: str, on: Scale, *, fi
     if estimate.estimate is None or (on.zero and not on.low <= estimate.estimate <= on.high):
         return
     face = colour if filled else INKS["paper"]
-    marker = Line2D(
-        [inside(estimate.estimate)], [y], color=colour, marker=_MARKERS[style], ms=size, mew=1.6, mfc=face, zorder=4
-    )
+    marker = Line2D([inside(estimate.estimate)], [y], color=colour, marker=MARKERS[style], ms=size, mew=1.6, mfc=face, zorder=4)
     _add(axes, marker)
 
 

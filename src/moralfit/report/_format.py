@@ -11,7 +11,7 @@ from typing import Any
 from moralfit.errors import GameError, RunError
 from moralfit.games import exact
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
-from moralfit.report._load import Agent, Estimate
+from moralfit.report._load import Agent, Bounds, Estimate
 
 _GREEK = {"alpha": "α", "beta": "β", "kappa": "κ"}
 _GAMES = {
@@ -85,6 +85,14 @@ def signed_interval(estimate: Estimate | None) -> str:
     return f"{signed(estimate.low)} to {signed(estimate.high)}"
 
 
+def spread(estimate: Bounds, sign: bool = False) -> str:
+    """`1.44 to 1.52`, or the reason why there is no interval."""
+    if estimate.low is None or estimate.high is None:
+        return str(getattr(estimate, "reason", ""))
+    write = signed if sign else number
+    return f"{write(estimate.low)} to {write(estimate.high)}"
+
+
 def count(number: float) -> str:
     """Integers plain, others with up to two decimals; commas between thousands."""
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.2f}".rstrip("0")
@@ -103,6 +111,17 @@ def minutes(seconds: float) -> str:
 def pretty(name: str) -> str:
     """Names of preferences with Greek letters, and no line break within `κ = 1`."""
     return re.sub(r"\b(alpha|beta|kappa)\b( = )?", lambda m: _GREEK[m[1]] + (m[2] or "").replace(" ", "\xa0"), name)
+
+
+def kappa_of(name: str) -> float | None:
+    """The kappa of a preference by its name; None if it has other weights too, or is none of ours."""
+    if name == HomoEconomicus().name:
+        return 0.0
+    found = re.fullmatch(r"homo moralis \(kappa = ([0-9.eE+-]+)\)", name)
+    try:
+        return float(found[1]) if found else None
+    except ValueError:
+        return None
 
 
 def game_title(game: str) -> str:

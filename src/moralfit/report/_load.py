@@ -17,7 +17,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from moralfit.errors import RunError
 
 
-class _Stored(BaseModel):
+class Stored(BaseModel):
     """Unknown keys are left alone, so that a later version may add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -28,7 +28,7 @@ _Share = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9)]
 _SignedShare = Annotated[float, Field(ge=-1 - 1e-9, le=1 + 1e-9)]
 
 
-class Estimate(_Stored):
+class Estimate(Stored):
     """A share in [0, 1], or a difference of shares in [-1, 1], with its 95% interval if there is one."""
 
     estimate: _SignedShare
@@ -44,7 +44,7 @@ class ShareEstimate(Estimate):
     high: _Share | None = None
 
 
-class Bounds(_Stored):
+class Bounds(Stored):
     """An estimated weight or noise with its 95% interval; without an estimate, the set of values that explains every choice."""
 
     estimate: float | None = None
@@ -52,7 +52,7 @@ class Bounds(_Stored):
     high: float | None = None
 
 
-class Want(_Stored):
+class Want(Stored):
     """What one agent was estimated to want, from one kind of its choices and by one model; see :mod:`moralfit.evaluate`."""
 
     agent: str
@@ -68,7 +68,7 @@ class Want(_Stored):
     remark: str = ""
 
 
-class Agent(_Stored):
+class Agent(Stored):
     """Who played. `preference` is what an adapter was trained on, or what a prompted agent was told."""
 
     key: str
@@ -77,7 +77,7 @@ class Agent(_Stored):
     preference: str | None = None
 
 
-class Row(_Stored):
+class Row(Stored):
     """What one agent did at one decision of one game (or all of them), judged by the solver of `target`."""
 
     agent: str
@@ -103,7 +103,7 @@ class Row(_Stored):
         return (self.agent, self.target, self.split, self.game, self.decision)
 
 
-class Summary(_Stored):
+class Summary(Stored):
     """`evaluation/summary.json`."""
 
     format: Literal[1] = Field(alias="schema")
@@ -112,7 +112,7 @@ class Summary(_Stored):
     estimates: tuple[Want, ...] = ()
 
 
-class Record(_Stored):
+class Record(Stored):
     """One line of `evaluation/records.jsonl`: one decision of one agent.
 
     Attributes:
@@ -158,7 +158,7 @@ def _as_text(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else str(value)
 
 
-class Environment(_Stored):
+class Environment(Stored):
     """`environment.json`: where the run was made. Seconds are wall-clock."""
 
     python: Annotated[str | None, BeforeValidator(_as_text)] = None
@@ -178,7 +178,7 @@ class Shortcuts(RootModel[dict[str, dict[str, _Share]]]):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
-class _AdapterConfig(_Stored):
+class _AdapterConfig(Stored):
     base_model_name_or_path: str | None = None
 
 
@@ -213,8 +213,8 @@ def load_folder(path: Path) -> RunFolder:
     """
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
-    environment = _json(path / "environment.json", Environment, "train again to rewrite it, or remove it to leave it out")
-    shortcuts = _json(path / "dataset/shortcuts.json", Shortcuts, "build the data set again, or remove it to leave it out")
+    environment = load_json(path / "environment.json", Environment, "train again to rewrite it, or remove it to leave it out")
+    shortcuts = load_json(path / "dataset/shortcuts.json", Shortcuts, "build the data set again, or remove it to leave it out")
     adapter, adapter_base = _adapter(path)
     summary = _summary(path / "evaluation/summary.json")
     return RunFolder(
@@ -251,7 +251,8 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(problems) + (f"; and {more} more" if more > 0 else "")
 
 
-def _json(path: Path, model: type[_Model], remedy: str) -> _Model | None:
+def load_json(path: Path, model: type[_Model], remedy: str) -> _Model | None:
+    """One JSON file; None if it is not there. Raises RunError, ending with the remedy, if it is damaged."""
     text = _text(path)
     if text is None:
         return None
@@ -275,7 +276,7 @@ def _lines(path: Path, read: Any, remedy: str) -> tuple[Any, ...]:
 
 def _summary(path: Path) -> Summary | None:
     remedy = "evaluate again to rewrite it"
-    summary = _json(path, Summary, remedy)
+    summary = load_json(path, Summary, remedy)
     if summary is None:
         return None
     keys = [agent.key for agent in summary.agents]
@@ -310,7 +311,7 @@ def _recipe(path: Path) -> Mapping[str, Any] | None:
 def _adapter(path: Path) -> tuple[str | None, str | None]:
     """Where PEFT left the adapter, and the base model it says it belongs to."""
     for place in ("adapter", "."):
-        config = _json(path / place / "adapter_config.json", _AdapterConfig, "train again to rewrite it")
+        config = load_json(path / place / "adapter_config.json", _AdapterConfig, "train again to rewrite it")
         if config is not None:
             return place, config.base_model_name_or_path
     return None, None

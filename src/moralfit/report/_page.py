@@ -7,14 +7,16 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from moralfit.errors import RunError
 from moralfit.files import write_text
 from moralfit.report import _format
+from moralfit.report._dilemmas import dilemmas
 from moralfit.report._evaluation import agent_styles, evaluation
 from moralfit.report._load import RunFolder, load_folder
+from moralfit.report._market import markets, periods_words
 from moralfit.report._run import base_model, curves, facts, load_lines, settings_tables, shortcuts
 from moralfit.report._transcripts import transcripts
 from moralfit.report._wants import wants
@@ -60,7 +62,7 @@ def write_comparison(folder: Path) -> Path:
 
 
 def _write(folder: RunFolder) -> Path:
-    page = _environment().get_template("report.html.j2").render(_context(folder))
+    page = environment().get_template("report.html.j2").render(_context(folder))
     path = folder.path / "report.html"
     write_text(path, page)
     return path
@@ -90,18 +92,25 @@ def _context(folder: RunFolder) -> dict[str, Any]:
         "shortcuts": shortcuts(folder),
         "load": load_lines(folder) if recipe else [],
         "environment": folder.environment,
+        "dilemmas": dilemmas(folder.path),
+        "markets": markets(folder.path, summary.agents if summary else (), styles),
     }
 
 
 @cache
-def _environment() -> Environment:
-    """Every text is escaped, whoever wrote it; only our own drawings are marked as safe."""
+def environment(application: str | None = None) -> Environment:
+    """Every text is escaped, whoever wrote it; only our own drawings are marked as safe.
+
+    Args:
+        application: A package of moralfit with templates of its own that use the report's.
+    """
 
     def finalize(value: Any) -> Any:
         return _format.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    environment = Environment(
-        loader=PackageLoader("moralfit", "report"),
+    folders = ["report"] if application is None else ["report", application]
+    found = Environment(
+        loader=ChoiceLoader([PackageLoader("moralfit", folder) for folder in folders]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=finalize,
@@ -114,12 +123,15 @@ def _environment() -> Environment:
         _format.game_title,
         _format.interval,
         _format.minutes,
+        _format.number,
         _format.part_title,
         _format.percent,
         _format.pretty,
         _format.signed,
         _format.signed_interval,
         _format.split_title,
+        _format.spread,
+        periods_words,
     )
-    environment.filters.update({filter.__name__: filter for filter in filters})
-    return environment
+    found.filters.update({filter.__name__: filter for filter in filters})
+    return found

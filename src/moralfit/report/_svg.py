@@ -28,6 +28,11 @@ INKS = {
     "adapter-2": "#090909",
     "adapter-3": "#0a0a0a",
     "adapter-4": "#0b0b0b",
+    "other-1": "#0c0c0c",
+    "other-2": "#0d0d0d",
+    "other-3": "#0e0e0e",
+    "other-4": "#0f0f0f",
+    "other-5": "#101010",
 }
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"

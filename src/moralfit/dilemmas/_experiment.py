@@ -1,0 +1,122 @@
+"""An experiment from start to end: which agents, which dilemmas, and what is left on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from moralfit.agents import LanguageAgent
+from moralfit.dilemmas._ask import ask
+from moralfit.dilemmas._catalogue import FAMILIES
+from moralfit.dilemmas._design import Item, design, fingerprint
+from moralfit.dilemmas._family import DilemmaFamily
+from moralfit.dilemmas._summary import summarise
+from moralfit.errors import RunError
+from moralfit.evaluate import language_agents, load_tuned
+from moralfit.files import write_json
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked, and how.
+
+    Attributes:
+        families: Keys of :data:`FAMILIES`. cells: The small or the full factorial design. samples: Replies for each cell and
+            format. temperature: Of sampling; above zero, or all samples of a prompt are the same reply.
+        max_new_tokens: Where a reply is cut off.
+    """
+
+    families: tuple[str, ...] = tuple(FAMILIES)
+    cells: Literal["small", "full"] = "small"
+    samples: int = 2
+    seed: int = 0
+    temperature: float = 0.7
+    max_new_tokens: int = 96
+
+    def __post_init__(self) -> None:
+        if unknown := [key for key in self.families if key not in FAMILIES]:
+            raise RunError(f"unknown family {unknown[0]!r}; known: {', '.join(FAMILIES)}")
+        if not self.families or len(set(self.families)) < len(self.families):
+            raise RunError("name each family once, and at least one")
+        if self.samples < 1:
+            raise RunError(f"{self.samples} samples: ask for at least one reply for each cell")
+        if not self.temperature > 0:
+            raise RunError(f"temperature {self.temperature:g}: must be above zero, or all samples of a prompt are one reply")
+        if self.max_new_tokens < 8:
+            raise RunError(f"{self.max_new_tokens} new tokens: an answer line needs at least 8")
+
+    def chosen(self) -> list[DilemmaFamily]:
+        """The families themselves."""
+        return [FAMILIES[key] for key in self.families]
+
+    def items(self) -> list[Item]:
+        """All prompts, family by family."""
+        return [item for family in self.chosen() for item in design(family, self.cells, self.samples, self.seed)]
+
+
+def run_agents(
+    out: Path,
+    settings: Settings,
+    agents: Sequence[LanguageAgent],
+    fingerprints: dict[str, str],
+    described: Sequence[dict[str, Any]],
+    system: str | None = None,
+    progress: Callable[[LanguageAgent, int, int], None] = lambda agent, done, total: None,
+    overwrite: bool = False,
+    portion: int = 96,
+) -> dict[str, Any]:
+    """Asks agents that are already there, and writes `records.jsonl`, `settings.json`, `summary.json` and figures into `out`.
+
+    Args:
+        described: For each agent `key`, `name`, `kind`, `preference` and `kappa`. system, portion: As :func:`ask`.
+
+    Returns:
+        The summary, see :func:`summarise`.
+
+    Raises:
+        RunError: `out` holds another experiment, or cannot be written.
+    """
+    from moralfit.dilemmas._figures import write_figures
+
+    items = settings.items()
+    by_key = {agent.key: agent for agent in agents}
+    stated = {**vars(settings), "families": list(settings.families)}
+    records = ask(
+        out, agents, fingerprints, items, {**stated, "prompts": fingerprint(items, system)}, system,
+        lambda key, done: progress(by_key[key], done, len(items)), overwrite, portion,
+    )  # fmt: skip
+    summary = summarise(settings.chosen(), items, records, described, {**stated, "replies": len(items)})
+    write_json(out / "summary.json", summary)
+    write_figures(summary, out)
+    return summary
+
+
+def run_dilemmas(
+    places: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    overwrite: bool = False,
+    progress: Callable[[LanguageAgent, int, int], None] = lambda agent, done, total: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Asks the adapters of runs or adapter folders, their base, and the base told their preferences.
+
+    Returns:
+        The summary as written.
+
+    Raises:
+        RunError, ModelError, RecipeError: Something is missing, damaged, for another base, without effect, or in the way.
+    """
+    loaded = load_tuned(places, say)
+    section = loaded.recipe.evaluation
+    players = language_agents(
+        loaded, batch_size=section.batch_size, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
+    )
+    kappas = {t.recipe.preference.build().name: float(t.recipe.preference.build().kappa) for t in loaded.tuned}
+    described = [{**description, "kappa": kappas.get(description["preference"])} for _, _, description in players]
+    return run_agents(
+        out, settings, [agent for agent, _, _ in players], {agent.key: text for agent, text, _ in players}, described,
+        loaded.recipe.data.system, progress, overwrite, 2 * section.batch_size,
+    )  # fmt: skip

@@ -1,0 +1,328 @@
+"""What agents answered to moral dilemmas, as a run's page shows it: approval and the social dilemma, beside theory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from moralfit.errors import RunError
+from moralfit.report._evaluation import Panel, agent_styles
+from moralfit.report._figures import MARKERS, WIDTH, Group, Line, forest
+from moralfit.report._format import agent_labels, clean
+from moralfit.report._load import Agent, Estimate, ShareEstimate, Stored, load_json
+from moralfit.report._svg import INKS, quiet, svg
+
+_Share = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9)]
+_Count = Annotated[int, Field(ge=0)]
+_Level = int | str
+_REMEDY = "run moralfit.dilemmas again to rewrite it"
+#: What is drawn and tabulated: the share of forced choices that approve.
+_MEASURE = "choice"
+#: The reading of one's own payoff by which theory is drawn: one knows the role that the prompt gives.
+_STANDPOINT = "role known"
+
+
+class DilemmaAgent(Agent):
+    """Who answered, and the kappa that it was trained for or told."""
+
+    kappa: float | None = None
+
+
+class Approval(Stored):
+    """How much one agent approves, by question, way of answering and level of a factor."""
+
+    agent: str
+    question: str
+    measure: str
+    factor: str | None = None
+    level: _Level
+    n: _Count
+    answered: _Count
+    approval: ShareEstimate | None = None
+
+
+class Theory(Stored):
+    """What theory answers."""
+
+    kappa: _Share
+    name: str
+    standpoint: str
+    question: str
+    level: _Level
+    approval: _Share | None = None
+
+
+class Human(Stored):
+    """What people answered."""
+
+    question: str
+    says: str
+    source: str
+    where: dict[str, _Level] = Field(default_factory=dict)
+    value: _Share | None = None
+    recalled: bool = False
+
+
+class Gap(Stored):
+    """The social dilemma: how much more an agent approves of others' doing it than of doing it itself."""
+
+    agent: str
+    measure: str
+    gap: Estimate | None = None
+    theory: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+
+
+class Outcome(Stored):
+    """What replies were, by way of answering."""
+
+    agent: str
+    format: str
+    n: _Count
+    answered: _Share
+    refused: _Share
+    unparseable: _Share
+
+
+class DilemmaFamily(Stored):
+    """One kind of dilemma."""
+
+    title: str
+    act: str
+    source: str
+    model: str
+    axis: str
+    gradient: str
+    levels: tuple[_Level, ...] = Field(min_length=1)
+    main: dict[str, _Level] = Field(default_factory=dict)
+    questions: dict[str, str]
+    human: tuple[Human, ...] = ()
+    theory: tuple[Theory, ...] = ()
+    rows: tuple[Approval, ...]
+    dilemma: tuple[Gap, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class DilemmaSummary(Stored):
+    """`dilemmas/summary.json`."""
+
+    format: Literal[1] = Field(alias="schema")
+    settings: dict[str, Any]
+    agents: tuple[DilemmaAgent, ...]
+    families: dict[str, DilemmaFamily]
+
+
+@dataclass(frozen=True)
+class DilemmaLine:
+    """One agent in the table: approval of each question, the social dilemma, and replies without an answer."""
+
+    agent: Agent
+    approvals: tuple[ShareEstimate | None, ...]
+    gap: Estimate | None
+    refused: float | None
+    unparseable: float | None
+
+
+@dataclass(frozen=True)
+class DilemmaSection:
+    """One kind of dilemma as the page shows it.
+
+    Attributes:
+        where: What the rows are about, such as "perspective: passenger". theory: Name, answers and gap of types of theory.
+    """
+
+    family: DilemmaFamily
+    where: str
+    panels: tuple[Panel, ...]
+    lines: tuple[DilemmaLine, ...]
+    theory: tuple[tuple[str, tuple[float | None, ...], float | None], ...]
+
+    @property
+    def human(self) -> list[tuple[str, list[Human]]]:
+        """Findings about people by their source."""
+        sources = dict.fromkeys(line.source for line in self.family.human)
+        return [(source, [line for line in self.family.human if line.source == source]) for source in sources]
+
+
+@dataclass(frozen=True)
+class Dilemmas:
+    """The section."""
+
+    labels: Mapping[str, str]
+    styles: Mapping[str, str]
+    sections: tuple[DilemmaSection, ...]
+    theorists: tuple[float, ...]
+
+
+def dilemmas(folder: Path) -> Dilemmas | None:
+    """What `dilemmas/summary.json` of a run folder says; None if it is not there.
+
+    Raises:
+        RunError: It is damaged; the message names the file.
+    """
+    path = folder / "dilemmas/summary.json"
+    summary = load_json(path, DilemmaSummary, _REMEDY)
+    if summary is None:
+        return None
+    known = {agent.key for agent in summary.agents}
+    for key, family in summary.families.items():
+        spoken = [row.agent for row in family.rows]
+        spoken += [gap.agent for gap in family.dilemma] + [outcome.agent for outcome in family.outcomes]
+        if unknown := [agent for agent in spoken if agent not in known]:
+            raise RunError(f"{path}: damaged ({key} speaks of agent {unknown[0]!r}, which is not listed); {_REMEDY}")
+    agents = sorted(summary.agents, key=lambda agent: {"base": 0, "prompted": 1}.get(agent.kind, 2))
+    labels, styles = agent_labels(agents), agent_styles(agents)
+    sections = tuple(
+        _section(number, family, agents, labels, styles) for number, family in enumerate(summary.families.values(), 1)
+    )
+    return Dilemmas(labels, styles, sections, _kappas(agents))
+
+
+def _kappas(agents: Sequence[DilemmaAgent]) -> tuple[float, ...]:
+    """Whose answers theory gives: homo economicus, and homo moralis as the agents have it, or kantiensis."""
+    own = {agent.kappa for agent in agents if agent.kappa}
+    return (0.0, *sorted(own or {1.0}))
+
+
+def _section(
+    number: int,
+    family: DilemmaFamily,
+    agents: Sequence[DilemmaAgent],
+    labels: Mapping[str, str],
+    styles: Mapping[str, str],
+) -> DilemmaSection:
+    kappas = _kappas(agents)
+    panels = []
+    for place, (question, title) in enumerate(family.questions.items(), 1):
+        drawing = _gradient(f"dilemma-{number}-{place}", family, question, agents, styles, kappas)
+        panels.append(Panel(title[:1].upper() + title[1:], (drawing,)))
+    gaps = {line.agent: line for line in family.dilemma if line.measure == "stated"}
+    if gaps:
+        panels.append(Panel("The social dilemma", (_gap_figure(number, family, agents, labels, styles, gaps),)))
+    total = {(row.agent, row.question): row for row in family.rows if row.factor is None and row.measure == _MEASURE}
+    lines = []
+    for agent in agents:
+        found = [total.get((agent.key, question)) for question in family.questions]
+        outcomes = [outcome for outcome in family.outcomes if outcome.agent == agent.key]
+        gap = gaps.get(agent.key)
+        lines.append(
+            DilemmaLine(
+                agent,
+                tuple(row.approval if row else None for row in found),
+                gap.gap if gap else None,
+                _weighted([(outcome.refused, outcome.n) for outcome in outcomes]),
+                _weighted([(outcome.unparseable, outcome.n) for outcome in outcomes]),
+            )
+        )
+    where = ", ".join(f"{factor}: {level}" for factor, level in family.main.items())
+    return DilemmaSection(family, where, tuple(panels), tuple(lines), _types(family, kappas, gaps))
+
+
+def _weighted(shares: Sequence[tuple[float, int]]) -> float | None:
+    count = sum(n for _, n in shares)
+    return sum(share * n for share, n in shares) / count if count else None
+
+
+def _types(
+    family: DilemmaFamily, kappas: Sequence[float], gaps: Mapping[str, Gap]
+) -> tuple[tuple[str, tuple[float | None, ...], float | None], ...]:
+    """What theory answers over all that the totals are about."""
+    found = []
+    any_gap = next(iter(gaps.values()), None)
+    for kappa in kappas:
+        answers = [_answer(family, kappa, question, "all") for question in family.questions]
+        name = next((line.name for line in family.theory if line.kappa == kappa), None)
+        if name is not None:
+            gap = any_gap.theory.get(f"{kappa:g}", {}).get(_STANDPOINT) if any_gap else None
+            found.append((name, tuple(answers), gap))
+    return tuple(found)
+
+
+def _answer(family: DilemmaFamily, kappa: float, question: str, level: _Level) -> float | None:
+    return next(
+        (
+            line.approval
+            for line in family.theory
+            if (line.kappa, line.question, line.level, line.standpoint) == (kappa, question, level, _STANDPOINT)
+        ),
+        None,
+    )
+
+
+def _gradient(
+    slug: str,
+    family: DilemmaFamily,
+    question: str,
+    agents: Sequence[Agent],
+    styles: Mapping[str, str],
+    kappas: Sequence[float],
+) -> Markup:
+    """Approval by the factor that figures have on their x axis: agents with intervals, theory as steps, people as stars."""
+    height, places = 230, range(len(family.levels))
+    with quiet():
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="none")
+        axes = figure.add_axes((44 / WIDTH, 44 / height, 1 - 58 / WIDTH, 1 - 56 / height), facecolor="none")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(INKS["muted"])
+        axes.grid(axis="y", color=INKS["grid"], lw=1)
+        axes.set_axisbelow(True)
+        for kappa, dashes in zip(kappas, ((0, (2, 2)), *["-"] * len(kappas)), strict=False):
+            found_answers = [_answer(family, kappa, question, level) for level in family.levels]
+            answers = [answer for answer in found_answers if answer is not None]
+            if len(answers) == len(found_answers):
+                axes.step(places, answers, where="mid", color=INKS["ink"], lw=1.3, ls=dashes, zorder=1)
+        for number, agent in enumerate(agents):
+            shift = 0.1 * (number - (len(agents) - 1) / 2)
+            found = {
+                row.level: row.approval
+                for row in family.rows
+                if (row.agent, row.question, row.measure, row.factor) == (agent.key, question, _MEASURE, family.gradient)
+            }
+            style, drawn = styles[agent.key], []
+            for place, level in zip(places, family.levels, strict=True):
+                if (estimate := found.get(level)) is not None:
+                    drawn.append((place + shift, estimate.estimate))
+                    if estimate.low is not None and estimate.high is not None:
+                        ends = (estimate.low, estimate.high)
+                        axes.plot([place + shift] * 2, ends, color=INKS[style], lw=2, alpha=0.5, zorder=2)
+            if drawn:
+                axes.plot(*zip(*drawn, strict=True), MARKERS[style], color=INKS[style], ls="-", lw=1, ms=6, zorder=3)
+        for line in family.human:
+            at = line.where.get(family.gradient)
+            if line.question == question and line.value is not None and at is not None and at in family.levels:
+                place = family.levels.index(at)
+                axes.plot(place, line.value, "*", color=INKS["ink"], mec=INKS["paper"], ms=14, mew=1, zorder=4)
+        axes.set_ylim(-0.04, 1.04)
+        axes.set_xlim(-0.5, len(family.levels) - 0.5)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25", "50", "75", "100%"])
+        axes.set_xticks(places, [clean(str(level)) for level in family.levels], parse_math=False)
+        axes.tick_params(colors=INKS["muted"], labelsize=11, length=3)
+        axes.set_xlabel(clean(family.axis), size=12, color=INKS["muted"], parse_math=False)
+        return svg(figure, slug, f"{family.title}: {family.questions[question]}, by {family.axis}")
+
+
+def _gap_figure(
+    number: int,
+    family: DilemmaFamily,
+    agents: Sequence[DilemmaAgent],
+    labels: Mapping[str, str],
+    styles: Mapping[str, str],
+    gaps: Mapping[str, Gap],
+) -> Markup:
+    lines = []
+    for agent in agents:
+        found = gaps.get(agent.key)
+        theory = None
+        if found is not None and agent.kappa is not None:
+            theory = found.theory.get(f"{agent.kappa:g}", {}).get(_STANDPOINT)
+        lines.append(Line(labels[agent.key], styles[agent.key], (found.gap if found else None,), (theory,), "no answers"))
+    title = f"{family.title}: approval for others less for oneself"
+    axis = "others should, less would oneself"
+    return forest(f"dilemma-{number}-gap", title, [Group("", tuple(lines))], axis, "difference")
