@@ -85,6 +85,18 @@ def test_estimates_stand_beside_aims(run: Path, read: Read, edit: Edit) -> None:
         assert drawing.count("no estimate") == 2
 
 
+def test_a_set_of_one_value_is_called_that(run: Path, read: Read, edit: Edit) -> None:
+    def change(value: Any) -> None:
+        with_estimates(value)
+        for one in value["estimates"]:
+            if one["agent"] == "prompted":
+                one["weights"]["kappa"] = {"estimate": None, "low": 1 - 1e-9, "high": 1.0}
+
+    edit(run / "evaluation/summary.json", change)
+    table = {row[0]: row for row in read(write_report(run)).table("Estimated weights")}
+    assert table["prompted base"][3:6] == ["", "only 1.00", "0.33"]
+
+
 def test_what_agents_said_about_others_takes_precedence(run: Path, read: Read, edit: Edit) -> None:
     def change(value: Any) -> None:
         with_estimates(value)

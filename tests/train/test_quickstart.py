@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 RECIPE = Path(__file__).parents[2] / "recipes/quickstart.yaml"
-#: Single runs reached 1.00 and .959; one decision more or less is worth two points.
+#: More prompts than the recipe has, so that one decision more or less is worth half a point; no agents beside it.
+ENOUGH = ("evaluation.prompts=96", "evaluation.compare=[random]", "evaluation.probabilities=false")
 LEAST_AGREEMENT = {"payoffs": 0.95, "words": 0.85}
 MOST_UNPARSEABLE = 0.01
 
@@ -18,7 +19,7 @@ MOST_UNPARSEABLE = 0.01
 @pytest.mark.slow
 def test_quickstart_learns_what_the_readme_says(tmp_path: Path) -> None:
     # A process of its own: tests of the tiny model have told torch to use one core.
-    command = [sys.executable, "-m", "moralfit.train", str(RECIPE), f"output={tmp_path}"]
+    command = [sys.executable, "-m", "moralfit.train", str(RECIPE), f"output={tmp_path}", *ENOUGH]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "quickstart-moralis-1"
@@ -30,6 +31,6 @@ def test_quickstart_learns_what_the_readme_says(tmp_path: Path) -> None:
         if (row["agent"], row["target"], row["game"]) == (tuned["key"], tuned["preference"], "all")
     }
     for split, least in LEAST_AGREEMENT.items():
-        assert found[split]["clusters"] >= 20, "of fewer games the rates say little"
+        assert found[split]["clusters"] >= 80, "of fewer games the rates say little"
         assert found[split]["agreement"]["estimate"] >= least, split
         assert found[split]["invalid"] <= MOST_UNPARSEABLE, split

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from moralfit.estimate._diagnose import is_point
 from moralfit.report._evaluation import Panel
 from moralfit.report._figures import Group, Line, Scale, forest, weights_scale
 from moralfit.report._format import number, pretty
@@ -152,6 +153,8 @@ def _cells(bounds: Bounds | None) -> tuple[str, str]:
     if bounds is None or bounds == _NOTHING:
         return "", ""
     low, high = ("any" if end is None else number(end) for end in (bounds.low, bounds.high))
+    if bounds.estimate is None and is_point(bounds.low, bounds.high):
+        return "", f"only {low}"
     if bounds.estimate is None:
         return "", f"{low} to {high}"
     return number(bounds.estimate), "" if bounds.low is None else f"{low} to {high}"
