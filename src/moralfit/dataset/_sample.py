@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from random import Random
 from typing import Any, Literal, TypeAlias
 from zlib import crc32
@@ -126,7 +126,7 @@ class Sampler:
             payoffs = sample_payoffs(rng, self.grid, where)
             if held_out(payoffs) != (split != "train"):
                 continue
-            game, belief = make_game(name, *payoffs), rng.choice(settings[where])
+            game, belief = _game(name, payoffs), rng.choice(settings[where])
             # Rare answers take many draws, and solving is quicker than deriving.
             if missed and belief is not None and not self._answers(game, belief, decision, wanted):
                 continue
@@ -196,6 +196,12 @@ class Sampler:
                 "give another kind of data.beliefs weight, or leave the game out of data.games"
             )
         return _Question(_even(list(settings)), settings)
+
+
+#: The same payoffs come up again and again, and a game once built never changes.
+@lru_cache(maxsize=8192)
+def _game(name: str, payoffs: tuple[int, int, int, int]) -> Game:
+    return make_game(name, *payoffs)
 
 
 def _decisions(name: str) -> int:

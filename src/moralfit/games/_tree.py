@@ -340,8 +340,21 @@ def _probabilities(values: Sequence[Any], where: str) -> tuple[int | Fraction, .
     return tuple([_plain(p if total == 1 else p / total) for p in probabilities])
 
 
+def _finished(entry: Any, actions: int) -> bool:
+    """Whether this is a distribution as :meth:`Game.strategy` returns it: most are, and the long way is slow."""
+    return (
+        type(entry) is tuple
+        and len(entry) == actions
+        and all(type(p) is int or (type(p) is Fraction and p.denominator > 1) for p in entry)
+        and min(entry) >= 0
+        and sum(entry) == 1
+    )
+
+
 def _distribution(game: str, information: InformationSet, entry: Any) -> tuple[int | Fraction, ...]:
     actions = information.actions
+    if _finished(entry, len(actions)):
+        return tuple(entry)
     if isinstance(entry, str) and entry in actions:
         return tuple(int(action == entry) for action in actions)
     where = f"{game}, decision {information.name!r}"
