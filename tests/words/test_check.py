@@ -283,6 +283,9 @@ def test_options_stand_in_the_order_of_the_prompt() -> None:
         (r"(gives \S+\d)", r"\1 (slip 3)"),
         (r"(so \w+)\.", r"\1 (slip 3)."),
         (r"Larger: (\d+),", r"Larger: \1 (slip \1),"),
+        (r"Larger: (\d+)( \(slip \d+\))?, so (\w+)", r"Larger: \1 by \3\2, so \3"),
+        (r" by \w+(?: then |-|/)\w+", ""),
+        (r" by (\w+)( then |-|/)(\w+)", r" by \3\2\1x"),
     ],
 )
 def test_other_words_are_noticed(old: str, new: str) -> None:

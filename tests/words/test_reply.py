@@ -303,16 +303,16 @@ def test_a_whole_reply_follows_the_table_word_for_word() -> None:
     assert render_prompt(asked).split("\n")[2:6] == table
     assert derive(asked, HomoMoralis(0)).text.split("\n") == [
         "Only my own payoff counts.",
-        "After B: B then B (3, 3) gives 3, B then A (9, 1) gives 1. Larger: 3, so B.",
-        "After A: A then B (1, 9) gives 9, A then A (6, 6) gives 6. Larger: 9, so B.",
+        "After B: B then B (3, 3) gives 3, B then A (9, 1) gives 1. Larger: 3 by B then B, so B.",
+        "After A: A then B (1, 9) gives 9, A then A (6, 6) gives 6. Larger: 9 by A then B, so B.",
         "Others, like me, after B: B; after A: B.",
         "First: B then B (3, 3) gives 3, A then B (1, 9) gives 1. Larger: 3, so B.",
         "Answer: B, B, B",
     ]
     assert derive(asked, HomoMoralis(1)).text.split("\n") == [
         "If all act as I do, the sum for both counts.",
-        "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10, so A (slip 6).",
-        "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12, so A (slip 10).",
+        "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10 by B then A, so A (slip 6).",
+        "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12 by A then A, so A (slip 10).",
         "First: B gives 10 (slip 6), A gives 12 (slip 10). Larger: 12 (slip 10), so A.",
         "Answer: A, A, A",
     ]
@@ -362,6 +362,10 @@ def test_lines_about_second_moves_quote_rows_of_the_table() -> None:
                 quoted = re.findall(r"(?:, |: )([^,:=()]+?)(?: \([^()]+\))? gives ", line)
                 assert len(quoted) == 2
                 assert rows.issuperset(quoted)
+                chosen = re.search(r"Larger: \S+ by (.+), so (\w+)(?: \(slip \d+\))?\.$", line)
+                assert chosen is not None
+                assert chosen[1] in quoted
+                assert re.split(" then |-|/", chosen[1])[1] == chosen[2]
 
 
 def test_what_counts_is_said_once_and_the_answer_last() -> None:

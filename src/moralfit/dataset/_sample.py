@@ -15,7 +15,7 @@ from moralfit.errors import RecipeError, WordsError
 from moralfit.games import REGIONS, Game, Plan, Region, Strategy, make_game, region, sample_payoffs
 from moralfit.preferences import SocialPreferences
 from moralfit.recipe import BELIEF_SHARES, DataSection
-from moralfit.solve import Solution, optimal_plans
+from moralfit.solve import Solution, equilibrium_belief, optimal_plans
 from moralfit.words import Scene, check_sample, derive, frames, render_prompt, sample_scene
 
 #: `train` teaches; `heldout_payoffs` has other payoffs; `heldout_words` has those and other frames, labels and units too.
@@ -30,7 +30,7 @@ _SMALLEST_SHARE = 0.02
 #: A region is drawn for an answer if at least this share of what led to the answer lies in it: rarer ones cost too many draws.
 _REGION_SHARE = 0.1
 #: Answers of several decisions are weighed until the actions at each are even, but none below this share of an equal weight.
-_SMALLEST_WEIGHT = 0.3
+_SMALLEST_WEIGHT = 0.45
 _SCALING_ROUNDS = 60
 #: Where one decision is asked about, those with one optimum for all payoffs are drawn this often relative to the others.
 _FIXED_WEIGHT = 0.25
@@ -119,7 +119,6 @@ class Sampler:
         settings = question.settings[wanted]
         stories = frames(split == "heldout_words")
         where: Region
-        missed = False
         for draw in range(_MOST_DRAWS):
             if draw % _PATIENCE == 0:
                 where = rng.choice(tuple(settings))
@@ -127,11 +126,10 @@ class Sampler:
             if held_out(payoffs) != (split != "train"):
                 continue
             game, belief = _game(name, payoffs), rng.choice(settings[where])
-            # Rare answers take many draws, and solving is quicker than deriving.
-            if missed and belief is not None and not self._answers(game, belief, decision, wanted):
+            # Most answers take several draws, and solving is quicker than deriving.
+            if not self._answers(game, belief, decision, wanted):
                 continue
             scene = sample_scene(rng, game, stories, belief, decision)
-            missed = True
             try:
                 derivation = derive(scene, self.preference)
             except WordsError:
@@ -145,9 +143,12 @@ class Sampler:
             "widen it, for example with a higher data.payoffs.high"
         )
 
-    def _answers(self, game: Game, belief: Strategy, decision: int | None, wanted: Plan) -> bool:
+    def _answers(self, game: Game, belief: Strategy | None, decision: int | None, wanted: Plan) -> bool:
         """Whether `wanted` is what is optimal, and nothing else is."""
-        solution = optimal_plans(game, self.preference, belief)
+        assumed = belief or _assumed(game, self.preference)
+        if assumed is None:
+            return False
+        solution = optimal_plans(game, self.preference, assumed)
         asked = range(len(game.information_sets)) if decision is None else (decision,)
         return all(solution.actions(d) == (action,) for d, action in zip(asked, wanted, strict=True))
 
@@ -199,9 +200,17 @@ class Sampler:
 
 
 #: The same payoffs come up again and again, and a game once built never changes.
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2**15)
 def _game(name: str, payoffs: tuple[int, int, int, int]) -> Game:
     return make_game(name, *payoffs)
+
+
+def _assumed(game: Game, preference: SocialPreferences) -> Strategy | None:
+    """What derivations take others to do where nothing is stated; at kappa = 1 anything, since it does not matter."""
+    if preference.kappa == 1:
+        return game.uniform
+    plan = equilibrium_belief(game, preference)
+    return None if plan is None else game.strategy(plan)
 
 
 def _decisions(name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from moralfit.errors import GameError
@@ -95,6 +96,8 @@ def one_best(found: Sequence[tuple[T, Fraction]]) -> T | None:
     return best[0] if len(best) == 1 else None
 
 
+# A grid has some thousands of payoffs, and large data sets draw each many times.
+@lru_cache(maxsize=2**15)
 def equilibrium_belief(game: Game, preference: SocialPreferences) -> Plan | None:
     """What an agent of this preference expects of others when the prompt states no belief, if that is a pure plan.
 

@@ -39,7 +39,8 @@ _SLIP = rf" \(slip {NUMBER}\)"
 _LINE = re.compile(
     rf"(?:First(?P<both>, both roles)?(?:, (?P<games>in|over) (?P<q>\d+) games)?"
     rf"|After (?P<history>[^:,]+?)(?P<slip> by a slip)?(?:, if I (?P<off>do not )?start (?P<start>[^:,]+))?)"
-    rf": (?P<options>.+?)\. Larger: (?P<value>{NUMBER})(?P<least>{_SLIP})?, so (?P<label>[^.(]+?)(?P<left>{_SLIP})?\."
+    rf": (?P<options>.+?)\. Larger: (?P<value>{NUMBER})(?: by (?P<by>[^.(]+?))?(?P<least>{_SLIP})?"
+    rf", so (?P<label>[^.(]+?)(?P<left>{_SLIP})?\."
 )
 _OPTION = re.compile(r"(?:^|, )(?P<row>(?P<label>[^,=()]+?)(?: then (?P<reply>[^,=()]+?))?)(?: \((?P<pays>[^()]+)\))? gives ")
 _WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})(?P<slip>{_SLIP})?")
@@ -206,6 +207,10 @@ class _Checker:
         if [label for label in listed if worths[label] == best] != [said["label"]]:
             self.fail("the option named as larger is not", line)
         winner = said["label"] if told and history is None and said["label"] in self.replies else None
+        if history is not None and said["by"] != path_name(self.scene, (history, said["label"])):
+            self.fail("the row named as larger is not the one that is chosen", line)
+        if history is None and said["by"]:
+            self.fail("a row is named where several first moves are compared", line)
         if value(said["value"]) != best[0] or said["least"] != (winner and f" (slip {number(slips[winner])})"):
             self.fail("the value named as larger is not", line)
         self.chosen[decision, case] = said["label"]

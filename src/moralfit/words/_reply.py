@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from math import lcm
 
 from moralfit.errors import WordsError
-from moralfit.games import Game, Plan, Strategy
+from moralfit.games import Plan, Strategy
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import equilibrium_belief
 from moralfit.words._prompt import expected_play, number, path_name, step_name
@@ -32,9 +32,12 @@ Term = tuple[int, int | Fraction]
 
 @dataclass(frozen=True)
 class _Option:
-    """One action of one step: its label, what play it leads to, and the terms that count for the agent and for both."""
+    """One action of one step: its label, the row of the table it ends in if it is a reply, what play it leads to, and the terms
+    that count for the agent and for both.
+    """
 
     label: str
+    row: str
     leads_to: str
     own: tuple[Term, ...]
     both: tuple[Term, ...]
@@ -88,13 +91,6 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-@lru_cache(maxsize=2**14)
-def _expected(game: Game, preference: SocialPreferences) -> tuple[Plan, Strategy] | None:
-    """What an agent expects of others. A grid has some thousands of payoffs, and large data sets draw each many times."""
-    plan = equilibrium_belief(game, preference)
-    return None if plan is None else (plan, game.strategy(plan))
-
-
 class _Deriver:
     """Works out one scene for one preference. Games of two moves at most: the first mover's, then the second's."""
 
@@ -127,10 +123,10 @@ class _Deriver:
             # What others do does not enter the utility at all; any belief gives the same optimum.
             belief = scene.game.strategy(Fraction(1, 2))
         if belief is None:
-            expected = _expected(scene.game, preference)
-            if expected is None:
+            self.assumed = equilibrium_belief(scene.game, preference)
+            if self.assumed is None:
                 raise WordsError(f"{scene.game.name}: no unique symmetric equilibrium to expect of others")
-            self.assumed, belief = expected
+            belief = scene.game.strategy(self.assumed)
         self.belief = belief
         relevant = belief if 0 < kappa < 1 else belief[1:]
         self.q = 1 if kappa == 1 else lcm(*(p.denominator for d in relevant for p in d))
@@ -206,16 +202,16 @@ class _Deriver:
     ) -> _Option:
         label = self.scene.labels[decision][action]
         # Quoting the row of the table, rather than the reply alone, is what a small model needs to find the right numbers.
-        row = path_name(self.scene, (*self.scene.histories[decision], label))
-        if self.kappa == 0:
-            row += self._quoted(self.scene.labels[0].index(self.scene.histories[decision][0]), action)
-        return _Option(label, row, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
+        before = self.scene.histories[decision][0]
+        row = path_name(self.scene, (before, label))
+        quoted = self._quoted(self.scene.labels[0].index(before), action) if self.kappa == 0 else ""
+        return _Option(label, row, row + quoted, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
 
     def _first_own(self, first: int, best: dict[int, int]) -> _Option:
         """The first mover's own payoff against what it expects: stated shares, or the second mover's own best reply."""
         label = self.scene.labels[0][first]
         if first not in self.replies:
-            return _Option(label, label + self._quoted(first), ((self.q, self.ends[first,][0]),), (), self.q)
+            return _Option(label, "", label + self._quoted(first), ((self.q, self.ends[first,][0]),), (), self.q)
         decision = self.replies[first]
         if self.scene.belief is None:
             weights = [int(action == best[first]) * self.q for action in range(len(self.scene.labels[decision]))]
@@ -226,15 +222,15 @@ class _Deriver:
         leads = label
         if len(follows) == 1:
             leads += f" then {self.scene.labels[decision][follows[0]]}{self._quoted(first, follows[0])}"
-        return _Option(label, leads, own, (), self.q)
+        return _Option(label, "", leads, own, (), self.q)
 
     def _first_both(self, first: int, best: dict[int, int], slips: dict[int, int | Fraction]) -> _Option:
         """kappa = 1: the sum at the end of the path that everyone then takes; already written if a second move was judged."""
         label = self.scene.labels[0][first]
         if first not in self.replies:
-            return _Option(label, label, (), tuple((1, p) for p in self.ends[first,]), 1)
+            return _Option(label, "", label, (), tuple((1, p) for p in self.ends[first,]), 1)
         total = sum(self.ends[first, best[first]])
-        return _Option(label, label, (), ((1, total),), 1, slips.get(first))
+        return _Option(label, "", label, (), ((1, total),), 1, slips.get(first))
 
     def _mixed(self) -> dict[int, str]:
         """0 < kappa < 1: replies on the agent's own path count for itself and for all, the others for itself alone."""
@@ -254,7 +250,7 @@ class _Deriver:
                     # Nobody is expected there; a slip of the others and of everyone weigh the same.
                     label = self.scene.labels[decision][action]
                     row = path_name(self.scene, (start, label))
-                    own_options.append(_Option(label, row, _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1))
+                    own_options.append(_Option(label, row, row, _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1))
             on_path[first] = self._choose(decision, both_options, f"{step}, if I start {start}:")
             slip = "" if reach[first] else " by a slip"
             off_path[first] = self._choose(decision, own_options, f"{step}{slip}, if I do not start {start}:")
@@ -278,7 +274,7 @@ class _Deriver:
                     own.append((reach[other], self.ends[other, action][1]))
                 else:
                     own.append((reach[other], self.ends[other,][1]))
-            options.append(_Option(label, leads, _merge(own), both, self.q))
+            options.append(_Option(label, "", leads, _merge(own), both, self.q))
         games = f", over {self.q} games" if self.q > 1 else ""
         chosen = self._choose(0, options, f"First, both roles{games}:")
         actions = [information.actions for information in self.scene.game.information_sets]
@@ -313,7 +309,9 @@ class _Deriver:
         self, options: list[_Option], lead: str, winner: _Option, largest: int | Fraction, slip: int | Fraction | None
     ) -> str:
         gives = ", ".join(f"{option.leads_to} gives {self._worth(option)}{_slip(option.slip)}" for option in options)
-        return f"{lead} {gives}. Larger: {number(largest)}{_slip(winner.slip)}, so {winner.label}{_slip(slip)}."
+        # Asked for the reply alone, a small model begins with the move before it, and gets stuck there.
+        row = f" by {winner.row}" if winner.row else ""
+        return f"{lead} {gives}. Larger: {number(largest)}{row}{_slip(winner.slip)}, so {winner.label}{_slip(slip)}."
 
     def _worth(self, option: _Option) -> str:
         """The value of an option as its reader can recompute it."""
