@@ -11,9 +11,11 @@ from moralfit.games import GAMES
 from moralfit.preferences import HomoEconomicus, HomoMoralis
 from moralfit.recipe import Recipe, load_recipe, parse_recipe
 
-#: Those of training runs; the market's have a test of their own.
+#: Those of training runs; the others have tests of their own.
 RECIPES = sorted(
-    path for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml") if not path.stem.startswith("pricing-")
+    path
+    for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml")
+    if not path.stem.startswith(("pricing-", "sweep-", "tournament"))
 )
 SMALL = "name: small\npreference: {kind: moralis, kappa: 0.5}\n"
 

@@ -37,3 +37,7 @@ class TrainingError(MoralfitError):
 
 class RunError(MoralfitError):
     """A run folder that is missing, unfinished, foreign or in the way."""
+
+
+class ServerError(MoralfitError):
+    """A server that cannot be reached, refuses what it is asked, or answers something else."""

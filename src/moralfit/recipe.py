@@ -11,17 +11,28 @@ from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
 
+from moralfit.credentials import secrets_in_recipe, without_secrets
 from moralfit.errors import GameError, RecipeError
 from moralfit.games import GAMES, PayoffGrid, exact
 from moralfit.preferences import HomoEconomicus, HomoMoralis, SocialPreferences
 
 Share = Annotated[float, Field(ge=0, le=1)]
+#: Fields of a request to a server that a recipe cannot set.
+_OUR_FIELDS = {
+    "model", "messages", "temperature", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stream",
+    "stream_options", "n",
+}  # fmt: skip
 #: YAML has lists where a recipe, which is fixed once read, has tuples.
 Names = Annotated[tuple[str, ...], Strict(strict=False)]
+
+
+#: A repository of the Hub with its owner.
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def _can_name_a_folder(name: str) -> str:
@@ -50,7 +61,8 @@ class ModelSection(Section):
     revision: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    attention: Literal["auto", "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3"] = "auto"
+    quantize: Literal["nf4"] | None = None
 
 
 class PreferenceSection(Section):
@@ -180,6 +192,11 @@ class TrainingSection(Section):
     epochs: float = Field(default=1, gt=0)
     batch_size: int = Field(default=8, ge=1)
     gradient_accumulation: int = Field(default=1, ge=1)
+    fit_batch: bool = False
+    packing: bool = False
+    activation_checkpointing: bool = False
+    liger: bool = False
+    optimizer: Literal["auto", "adamw", "adamw_8bit", "paged_adamw_8bit"] = "auto"
     learning_rate: float = Field(default=2e-4, gt=0)
     schedule: str = "cosine"
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -206,12 +223,76 @@ class EvaluationSection(Section):
     elicit_beliefs: bool = False
 
 
+class ServeSection(Section):
+    """A server that models answer from, instead of this machine: anything with an OpenAI-compatible HTTP interface."""
+
+    endpoint: str | None = None
+    names: dict[str, str] = {}
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    timeout: float = Field(default=600, gt=0)
+    patience: float = Field(default=300, ge=0)
+    top_logprobs: int = Field(default=20, ge=1)
+    check: int = Field(default=16, ge=0)
+    agreement: Share = 0.9
+    context: int | None = Field(default=None, ge=256)
+    prompt_price: float | None = Field(default=None, ge=0)
+    completion_price: float | None = Field(default=None, ge=0)
+    extra: dict[str, Any] = {}
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_plain_address(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
+        parts = urlsplit(endpoint)
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold neither user nor password nor parameters; a key comes from MORALFIT_API_KEY alone")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address such as http://localhost:8000/v1")
+        return endpoint.rstrip("/")
+
+    @field_validator("names")
+    @classmethod
+    def _names_are_of_models(cls, names: dict[str, str]) -> dict[str, str]:
+        if odd := [name for name in names if name != "base" and not re.fullmatch(r"base:.+", name)]:
+            raise ValueError(f"{odd[0]!r} must be base, or base:ADAPTER as in base:quickstart-moralis-1")
+        return names
+
+    @field_validator("extra")
+    @classmethod
+    def _is_not_ours(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if ours := sorted(_OUR_FIELDS & set(extra)):
+            raise ValueError(f"{ours[0]} is set by what is played, or not supported")
+        return extra
+
+    @model_validator(mode="after")
+    def _prices_come_together(self) -> Self:
+        if (self.prompt_price is None) != (self.completion_price is None):
+            raise ValueError("give both prompt_price and completion_price, per million tokens, or neither")
+        return self
+
+
 class HubSection(Section):
-    """Where the adapter goes when training is done."""
+    """Where the adapter and its data set go when training is done."""
 
     push: bool = False
     repo_id: str | None = None
+    data_repo_id: str | None = None
     private: bool = True
+    license: str | None = None
+    base_model: str | None = None
+
+    @field_validator("repo_id", "data_repo_id")
+    @classmethod
+    def _names_a_repository(cls, name: str | None) -> str | None:
+        if name is not None and not REPOSITORY.fullmatch(name):
+            raise ValueError("a repository of the Hub is named user/name, for example yourname/moralis-smollm2")
+        return name
+
+    @property
+    def data_repository(self) -> str:
+        """Where the data set goes: unless said, beside the adapter."""
+        return self.data_repo_id or f"{self.repo_id}-data"
 
     @model_validator(mode="after")
     def _push_needs_a_place(self) -> Self:
@@ -260,6 +341,13 @@ def load_as(root: type[Root], path: str | Path, overrides: Sequence[str] = ()) -
             with its key and, for an unknown key, the nearest valid one.
     """
     path = Path(path)
+    values = _read(path)
+    problems = [problem for override in overrides for problem in _apply(values, override)]
+    return _validated(root, values, str(path), problems)
+
+
+def _read(path: Path, heirs: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe says, over what the recipe says that it extends. Raises RecipeError as :func:`load_as`."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -272,8 +360,44 @@ def load_as(root: type[Root], path: str | Path, overrides: Sequence[str] = ()) -
         raise RecipeError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of sections, not {type(values).__name__}")
-    problems = [problem for override in overrides for problem in _apply(values, override)]
-    return _validated(root, values, str(path), problems)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    if not isinstance(parent, str) or Path(parent).is_absolute() or not parent.endswith(".yaml"):
+        raise RecipeError(
+            f"{path}: extends: must be another recipe's path from this one, such as ../moralis.yaml (got {parent!r})"
+        )
+    if (path.parent / parent).resolve() in (here := (*heirs, path.resolve())):
+        raise RecipeError(f"{path}: extends: {parent} extends this recipe itself")
+    return _over(_read(path.parent / parent, here), values)
+
+
+def _over(under: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Sections are changed key by key; a preference, whose keys belong together, is replaced."""
+    merged = dict(under)
+    for key, value in values.items():
+        both = isinstance(value, dict) and isinstance(under.get(key), dict) and key != "preference"
+        merged[key] = _over(under[key], value) if both else value
+    return merged
+
+
+class _Serving(Section):
+    serve: ServeSection = ServeSection()
+
+
+def split_serve(overrides: Sequence[str]) -> tuple[ServeSection, list[str]]:
+    """The serve section that overrides such as `serve.endpoint=URL` describe, and the other overrides.
+
+    It belongs to no run's recipe: an adapter is trained once and served in many places.
+
+    Raises:
+        RecipeError: A key or value of the section is wrong.
+    """
+    own = [override for override in overrides if override.startswith("serve.")]
+    values: dict[str, Any] = {}
+    problems = [problem for override in own for problem in _apply(values, override)]
+    serve = _validated(_Serving, values, "overrides", problems).serve
+    return serve, [override for override in overrides if override not in own]
 
 
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
@@ -346,12 +470,15 @@ def _validated(root: type[Root], values: dict[str, Any], source: str, problems: 
     values = dict(values)
     if isinstance(values.get("preference"), str):
         values["preference"] = {"kind": values["preference"]}
+    secrets = list(secrets_in_recipe(values))
     try:
-        recipe = root.model_validate(values)
+        # Not with secrets, since what is wrong with a value is said by showing it.
+        recipe = None if secrets else root.model_validate(values)
     except ValidationError as error:
-        problems += [_explain(root, item) for item in error.errors()]
-    if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
+        recipe, problems = None, [*problems, *(_explain(root, item) for item in error.errors())]
+    problems = [*problems, *secrets]
+    if recipe is None or problems:
+        listed = "\n".join(f"  - {without_secrets(problem)}" for problem in problems)
         raise RecipeError(f"{source}: {len(problems)} problem{'s' * (len(problems) > 1)} in the recipe\n{listed}")
     return recipe
 

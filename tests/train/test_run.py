@@ -340,7 +340,10 @@ class TestOptions:
 
     WRONG: dict[str, Any] = {
         **BRIEF,
-        "training": {"schedule": "cosin", "trl": {"optimm": "adafactor", "optim": "nonsense", "epochs": 2, "packing": True}},
+        "training": {
+            "schedule": "cosin",
+            "trl": {"optimm": "adafactor", "optim": "nonsense", "epochs": 2, "padding_free": True},
+        },
         "lora": {"peft": {"layers_to_transform": [1], "use_dorra": True}},
     }
     PROBLEMS = (
@@ -349,7 +352,7 @@ class TestOptions:
         "training.trl.optimm: SFTConfig of this version has no such option, did you mean 'optim'?",
         "training.trl.optim: TRL does not accept 'nonsense' here",
         "training.trl.epochs: SFTConfig of this version has no such option",
-        "training.trl.packing: what packed rows are supervised on cannot be checked",
+        "training.trl.padding_free: say training.packing instead",
         "training.schedule: TRL does not accept 'cosin' here",
     )
 
@@ -471,7 +474,7 @@ class TestFailure:
             ({"training": {"trl": {"optimm": "adafactor"}}}, r"training\.trl\.optimm: .*did you mean 'optim'"),
             ({"training": {"trl": {"learning_rate": 1}}}, r"training\.trl\.learning_rate: say training\.learning_rate instead"),
             ({"training": {"schedule": "zigzag"}}, r"training\.schedule: TRL does not accept 'zigzag' here \(zigzag is not"),
-            ({"training": {"trl": {"packing": True}}}, "packing"),
+            ({"training": {"trl": {"packing": True}}}, r"training\.trl\.packing: say training\.packing instead"),
             ({"lora": {"peft": {"use_dorra": True}}}, r"lora\.peft\.use_dorra: .*did you mean 'use_dora'"),
             ({"lora": {"target_modules": ["no_such_layer"]}}, r"lora\.target_modules: .*no_such_layer"),
             ({"training": {"max_length": 90}}, r"training\.max_length"),

@@ -17,7 +17,8 @@ from moralfit.errors import TrainingError
 from moralfit.models import Base, load_base
 from moralfit.recipe import LoraSection, ModelSection, TrainingSection
 from moralfit.train._options import LORA_NAMES, SFT_NAMES, lora_config, sft_config
-from moralfit.train._trainer import build_trainer, check_supervision
+from moralfit.train._supervision import check_supervision
+from moralfit.train._trainer import build_trainer
 
 LENGTHS = (1, 40, 3, 12, 25, 2, 7, 18)
 ROWS = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from moralfit.errors import ModelError
 from moralfit.models._embedded import REVISION, UPSTREAM, embedded_model
-from moralfit.models._machine import Machine, choose_machine
+from moralfit.models._machine import Machine, choose_machine, unmet
 from moralfit.recipe import ModelSection
 
 #: The alias that recipes use for the embedded model.
@@ -18,6 +18,8 @@ EMBEDDED = "embedded"
 
 Messages = list[dict[str, str]]
 
+#: What chat templates call the switch of models that can think before they answer, or not.
+_THINKING = "enable_thinking"
 #: The smallest change of a probe's next-token logits that counts as an adapter having an effect.
 _MOVES_AT_LEAST = 1e-2
 _PROBES = (
@@ -44,62 +46,94 @@ class Base:
     adapters: dict[str, float] = field(default_factory=dict)
 
 
-def load_tokenizer(section: ModelSection) -> Any:
-    """The tokenizer of a recipe's base. Raises ModelError if it cannot be had or has no chat template."""
+def load_tokenizer(section: ModelSection, remote_code: bool = False) -> Any:
+    """The tokenizer of a recipe's base. Raises ModelError if it cannot be had or has no chat template.
+
+    Args:
+        remote_code: Whether Python code that its repository may hold is run.
+    """
     from transformers import AutoTokenizer
 
     place, revision = _place(section)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=remote_code)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _missing(section, error) from None
     if tokenizer.chat_template is None:
         raise ModelError(f"model.base: {section.base} has no chat template; use an instruct model")
+    if _THINKING in tokenizer.chat_template:
+        # Models that can think before they answer would fill a reply with it. The derivation is the thought.
+        tokenizer.chat_template = f"{{%- set {_THINKING} = false -%}}{tokenizer.chat_template}"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def load_base(section: ModelSection, training: bool = False) -> Base:
+def load_base(section: ModelSection, training: bool = False, sharded: bool = False, remote_code: bool = False) -> Base:
     """The model and tokenizer that a recipe names, on the device and in the dtype that suit this machine.
 
     Args:
         training: On a CPU, gradients through transformers' own attention; torch's fused one takes 1.2 times as long for them.
+        sharded: Leave it where it is loaded, since FSDP or DeepSpeed will give each process its part.
+        remote_code: Whether Python code that its repository may hold is run. Unless told, transformers would ask at a terminal.
 
     Raises:
-        ModelError: It is not there, cannot be reached, is damaged, or does not fit this machine.
+        ModelError: It is not there, cannot be reached, is damaged, does not fit this machine, or needs what is not installed.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     machine = choose_machine(section)
-    tokenizer = load_tokenizer(section)
+    if problems := unmet(section, machine):
+        raise ModelError("; ".join(problems))
+    tokenizer = load_tokenizer(section, remote_code)
     place, revision = _place(section)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"trust_remote_code": remote_code}
     if section.attention != "auto":
         options["attn_implementation"] = section.attention
     elif training and machine.device == "cpu":
         options["attn_implementation"] = "eager"
+    too_large = f"model.base: {section.base} in {section.quantize or machine.dtype} does not fit into the memory of the GPU"
+    if section.quantize is not None:
+        options |= _quantized(machine)
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
             place, revision=revision, dtype=getattr(torch, machine.dtype), output_loading_info=True, **options
         )
+    except torch.OutOfMemoryError:
+        raise ModelError(too_large) from None
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _missing(section, error) from None
     if missing := sorted(loading["missing_keys"]):
         # transformers fills them with random numbers and goes on.
         raise ModelError(f"model.base: {section.base} lacks {len(missing)} weights, such as {missing[0]}; fetch it again")
-    try:
-        model.to(machine.device)
-    except torch.OutOfMemoryError:
-        raise ModelError(f"model.base: {section.base} in {machine.dtype} does not fit into the memory of the GPU") from None
+    if section.quantize is None and not sharded:
+        try:
+            model.to(machine.device)
+        except torch.OutOfMemoryError:
+            raise ModelError(too_large) from None
     if section.base == EMBEDDED:
         return Base(model, tokenizer, UPSTREAM, REVISION, machine)
     if Path(section.base).is_dir():
         return Base(model, tokenizer, Path(section.base).resolve().name, None, machine)
     commit = getattr(model.config, "_commit_hash", None)
     return Base(model, tokenizer, section.base, commit or section.revision, machine)
+
+
+def _quantized(machine: Machine) -> dict[str, Any]:
+    """Options to load weights as QLoRA does (Dettmers et al. 2023): 4-bit normal floats, whose scales are quantized too."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, machine.dtype),
+    )
+    place = torch.cuda.current_device() if machine.device == "cuda" else machine.device
+    return {"quantization_config": config, "device_map": {"": place}}
 
 
 def release_memory() -> None:

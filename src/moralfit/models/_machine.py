@@ -6,6 +6,7 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from moralfit.errors import ModelError
 from moralfit.recipe import ModelSection
 
 _PACKAGES = (
-    "moralfit", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "numpy", "scipy",
-    "huggingface_hub",
+    "moralfit", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "flash-attn", "liger-kernel",
+    "deepspeed", "numpy", "scipy", "huggingface_hub",
 )  # fmt: skip
 
 
@@ -55,6 +56,40 @@ def choose_machine(model: ModelSection) -> Machine:
     if model.dtype != "auto":
         return Machine(device, model.dtype, f"{why}; dtype from the recipe")
     return Machine(device, "bfloat16" if native else "float32", why)
+
+
+def unmet(model: ModelSection, machine: Machine) -> list[str]:
+    """What the recipe asks of the model and this machine lacks: each with its key and a remedy."""
+    problems = []
+    if model.quantize is not None and not installed("bitsandbytes"):
+        problems.append(
+            f"model.quantize: {model.quantize} needs the package bitsandbytes (pip install bitsandbytes); model.quantize=null "
+            "loads the base as it is"
+        )
+    if model.attention in _KERNELS:
+        module, package = _KERNELS[model.attention]
+        if machine.device != "cuda":
+            problems.append(
+                f"model.attention: {model.attention} needs an NVIDIA GPU; model.attention=auto runs on a {machine.device}"
+            )
+        elif not installed(module, "kernels"):
+            problems.append(
+                f"model.attention: {model.attention} needs the package {package}, or kernels, which fetches it from the Hub; "
+                "model.attention=auto needs neither"
+            )
+    return problems
+
+
+#: Attention -> the module that computes it, and the package that this comes in.
+_KERNELS = {
+    "flash_attention_2": ("flash_attn", "flash-attn"),
+    "flash_attention_3": ("flash_attn_interface", "flash-attn-3"),
+}
+
+
+def installed(*modules: str) -> bool:
+    """Whether one of these modules could be imported."""
+    return any(find_spec(module) is not None for module in modules)
 
 
 def environment(machine: Machine) -> dict[str, Any]:

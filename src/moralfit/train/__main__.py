@@ -9,6 +9,7 @@ import typer
 
 from moralfit.console import make_console, run_cli, silence_progress_bars
 from moralfit.recipe import Recipe, TrainingSection, load_recipe
+from moralfit.train._ranks import one_message, rank_and_count
 
 app = typer.Typer(add_completion=False)
 
@@ -23,9 +24,19 @@ def main(
     dry: Annotated[bool, typer.Option("--dry-run", help="Say what a run would do and stop.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in the same folder first.")] = False,
 ) -> None:
-    """Train, evaluate and report. Run the same command again to continue an interrupted run."""
+    """Train, evaluate and report. Run the same command again to continue an interrupted run.
+
+    On several GPUs: accelerate launch --config_file recipes/accelerate/ddp.yaml -m moralfit.train RECIPE (docs/training.md).
+    """
+    with one_message():
+        _main(recipe, overrides or [], validate, dry, overwrite)
+
+
+def _main(recipe: Path, overrides: list[str], validate: bool, dry: bool, overwrite: bool) -> None:
+    resolved = load_recipe(recipe, overrides)
+    if (validate or dry) and rank_and_count()[0] > 0:
+        return
     console = make_console()
-    resolved = load_recipe(recipe, overrides or [])
     if validate:
         if _asks_libraries(resolved):
             silence_progress_bars()

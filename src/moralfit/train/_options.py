@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -12,14 +13,18 @@ from peft import LoraConfig
 from trl import SFTConfig
 
 from moralfit.errors import TrainingError
-from moralfit.models import first_line
+from moralfit.models import Machine, first_line, installed, unmet
 from moralfit.recipe import LoraSection, Recipe, TrainingSection
+from moralfit.train._ranks import rank_and_count, sharding
 
 #: Recipe key -> today's name in SFTConfig. Keys that need more than renaming are set in :func:`sft_config`.
 SFT_NAMES = {
     "epochs": "num_train_epochs",
     "batch_size": "per_device_train_batch_size",
     "gradient_accumulation": "gradient_accumulation_steps",
+    "packing": "packing",
+    "activation_checkpointing": "gradient_checkpointing",
+    "liger": "use_liger_kernel",
     "learning_rate": "learning_rate",
     "schedule": "lr_scheduler_type",
     "warmup": "warmup_steps",
@@ -29,21 +34,65 @@ SFT_NAMES = {
     "save_every": "save_steps",
     "log_every": "logging_steps",
 }
+#: training.optimizer -> today's name in SFTConfig. `auto` is left to TRL, but for a quantized base on a GPU.
+OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
+#: What SFTConfig could be told in other ways, which would go unnoticed here.
+_TAKEN = {
+    "seed": "seed",
+    "output_dir": "output",
+    "padding_free": "training.packing",
+    "activation_checkpointing": "training.activation_checkpointing",
+    "auto_find_batch_size": "training.fit_batch",
+}
 #: Recipe key -> today's name in LoraConfig.
 LORA_NAMES = {"r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "target_modules": "target_modules"}
 
 
-def check_options(recipe: Recipe, device: str = "cpu", dtype: str = "float32") -> None:
-    """Requires that TRL and PEFT accept what a recipe asks of them.
+def check_options(recipe: Recipe, machine: Machine | None = None) -> None:
+    """Requires that TRL and PEFT accept what a recipe asks of them, and that the machine has what it needs.
 
     Args:
-        device, dtype: Where the training is to run, as :class:`moralfit.models.Machine` has it.
+        machine: Where the training is to run; without it, only what would be wrong anywhere is found.
 
     Raises:
-        TrainingError: They do not; the message lists every problem with its key.
+        TrainingError: The message lists every problem with its key.
     """
     training, output = recipe.training, recipe.run / "checkpoints"
-    _require_none([*_lora(recipe.lora).problems, *_sft(training, recipe.seed, output, device, dtype).problems])
+    device, dtype = ("cpu", "float32") if machine is None else (machine.device, machine.dtype)
+    lacking = [] if machine is None else [*unmet(recipe.model, machine), *_lacking(recipe, machine)]
+    sft = _sft(training, recipe.seed, output, device, dtype, recipe.model.quantize is not None)
+    _require_none([*_lora(recipe.lora).problems, *sft.problems, *lacking])
+
+
+def _lacking(recipe: Recipe, machine: Machine) -> list[str]:
+    """What the training needs and this machine or launch lacks."""
+    training, problems = recipe.training, []
+    if training.liger and machine.device != "cuda":
+        problems.append("training.liger: these kernels need a GPU; set training.liger=false")
+    elif training.liger and not installed("liger_kernel"):
+        problems.append(
+            "training.liger: needs the package liger-kernel (pip install liger-kernel); or set training.liger=false"
+        )
+    if training.optimizer.startswith("paged") and machine.device != "cuda":
+        problems.append(f"training.optimizer: {training.optimizer} needs an NVIDIA GPU; training.optimizer=auto runs anywhere")
+    elif training.optimizer.endswith("8bit") and not installed("bitsandbytes"):
+        problems.append(f"training.optimizer: {training.optimizer} needs the package bitsandbytes (pip install bitsandbytes)")
+    ranks = rank_and_count()[1]
+    if training.fit_batch and ranks > 1:
+        problems.append(
+            "training.fit_batch: one process that runs out of memory leaves the others waiting; find the size with one process "
+            "and write it down as training.batch_size and training.gradient_accumulation"
+        )
+    if recipe.model.quantize is not None and sharding() is not None:
+        problems.append(
+            f"model.quantize: {recipe.model.quantize} weights cannot be spread over GPUs; launch with "
+            "recipes/accelerate/ddp.yaml, or set model.quantize=null"
+        )
+    if sharding() == "fsdp" and os.environ.get("FSDP_VERSION") != "2":
+        problems.append(
+            "accelerate: adapters need FSDP of version 2; set fsdp_version: 2, as recipes/accelerate/fsdp2.yaml does"
+        )
+    return problems
 
 
 def lora_config(section: LoraSection) -> LoraConfig:
@@ -53,9 +102,11 @@ def lora_config(section: LoraSection) -> LoraConfig:
     return made.config
 
 
-def sft_config(section: TrainingSection, seed: int, output: Path, device: str, dtype: str) -> SFTConfig:
+def sft_config(
+    section: TrainingSection, seed: int, output: Path, device: str, dtype: str, quantized: bool = False
+) -> SFTConfig:
     """TRL's configuration. Raises TrainingError as :func:`check_options`."""
-    made = _sft(section, seed, output, device, dtype)
+    made = _sft(section, seed, output, device, dtype, quantized)
     _require_none(made.problems)
     if made.config.n_gpu > 1:
         # A second GPU would silently multiply the batch size. One process trains on one.
@@ -85,11 +136,13 @@ def _lora(section: LoraSection) -> _Made:
     return _make("PEFT", LoraConfig, {"task_type": "CAUSAL_LM"}, "lora", LORA_NAMES, ours, "lora.peft", section.peft)
 
 
-def _sft(section: TrainingSection, seed: int, output: Path, device: str, dtype: str) -> _Made:
+def _sft(section: TrainingSection, seed: int, output: Path, device: str, dtype: str, quantized: bool) -> _Made:
+    # Packed rows are all about as long.
+    grouped = section.group_by_length and not section.packing
     fixed = {
         "output_dir": str(output),
         "seed": seed,
-        "train_sampling_strategy": "group_by_length" if section.group_by_length else "random",
+        "train_sampling_strategy": "group_by_length" if grouped else "random",
         "completion_only_loss": True,
         "logging_first_step": True,
         # A NaN must be seen, not averaged away.
@@ -102,16 +155,18 @@ def _sft(section: TrainingSection, seed: int, output: Path, device: str, dtype: 
         # On a CPU autocast is entered in compute_loss, around the forward pass alone.
         "bf16": device != "cpu" and dtype == "bfloat16",
         "fp16": device != "cpu" and dtype == "float16",
-        "gradient_checkpointing": False,
+        # Every adapter weight takes part in every step.
+        "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": device == "cuda",
     }
+    taken = dict(_TAKEN)
+    if section.optimizer != "auto":
+        fixed["optim"] = OPTIMIZERS[section.optimizer]
+        taken["optim"] = "training.optimizer"
+    elif quantized and device == "cuda":
+        fixed["optim"] = OPTIMIZERS["paged_adamw_8bit"]
     ours = {ours: getattr(section, ours) for ours in SFT_NAMES}
-    taken = {"seed": "seed", "output_dir": "output"}
-    made = _make("TRL", SFTConfig, fixed, "training", SFT_NAMES, ours, "training.trl", section.trl, taken)
-    for name in ("packing", "padding_free"):
-        if made.config is not None and getattr(made.config, name):
-            made.problems.append(f"training.trl.{name}: what packed rows are supervised on cannot be checked; leave it out")
-    return made
+    return _make("TRL", SFTConfig, fixed, "training", SFT_NAMES, ours, "training.trl", section.trl, taken)
 
 
 def _make(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from peft import get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -22,12 +24,17 @@ from trl import SFTTrainer
 
 from moralfit.errors import MoralfitError, TrainingError
 from moralfit.files import read_json, sha256, write_json, write_text
-from moralfit.models import Base, end_ids, first_line
+from moralfit.models import Base, first_line
 from moralfit.recipe import LoraSection, TrainingSection
 from moralfit.train._options import lora_config, sft_config
+from moralfit.train._ranks import Ranks
 
 _MANIFEST = "moralfit.json"
+#: Relative to the largest logit: the same tokens in the same places differ by nothing, or by the order of sums.
+_NOISE = 1e-3
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+#: What is left to say for a process whose partner has died.
+_DISCONNECTED = re.compile("connection (closed|reset|refused)|gloo|nccl", re.IGNORECASE)
 #: How serialisers that do not raise OSError say that the disk is full.
 _DISK_FULL = re.compile("no space left|os error 28|file write failed|PytorchStreamWriter failed|unexpected pos", re.IGNORECASE)
 
@@ -52,29 +59,45 @@ class _EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
-    """SFTTrainer that computes logits from the first supervised column on, since prompts carry no loss.
+    """SFTTrainer that, without a GPU, computes logits of what is supervised alone, since prompts carry no loss.
 
-    With right padding that column is the shortest prompt of the batch; grouping by length keeps the rest small. Losses equal
-    those of the stock trainer; `benchmarks/training_speed.py` measures how much time it saves.
+    In a padded batch that is everything from the first supervised column on, the shortest prompt's end; grouping by length
+    keeps the rest small. A pack is one row, of which single columns are kept. Losses equal those of the stock trainer;
+    `benchmarks/training_speed.py` measures how much time it saves. On a GPU TRL has a kernel that does the same.
     """
+
+    _isolated = False
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        labels = inputs["labels"]
+        if "position_ids" in inputs and not self._isolated:
+            self._require_isolation(model, inputs)
+            self._isolated = True
         ours = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
-        if return_outputs or "position_ids" in inputs or not ours:
-            # Rows without padding have no common first column; the other losses are TRL's business.
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if return_outputs or not ours or inputs["labels"].device.type == "cuda":
+            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        else:
+            found = self._loss(model, inputs, num_items_in_batch)
+        loss = found[0] if return_outputs else found
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"training: the loss became {loss.item()} in step {self.state.global_step + 1}; lower training.learning_rate "
+                "or set model.dtype=float32, and pass --overwrite to start anew. The last checkpoint is untouched"
+            )
+        return found
+
+    def _loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any) -> Any:
+        """The loss from logits of the supervised part."""
+        labels = inputs["labels"]
         first = int((labels != -100).any(dim=0).nonzero()[0])
+        packed = "position_ids" in inputs
+        keep = (labels[0, 1:] != -100).nonzero()[:, 0] if packed else labels.shape[1] - first + 1
         with self._autocast(labels.device.type):
-            logits = model(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                use_cache=False,
-                logits_to_keep=labels.shape[1] - first + 1,
-            ).logits
-        predicted, wanted = logits[:, :-1].float(), labels[:, first:]
+            given = {name: value for name, value in inputs.items() if name != "labels"}
+            logits = model(**given, use_cache=False, logits_to_keep=keep).logits
+        predicted = (logits if packed else logits[:, :-1]).float()
+        wanted = labels[:, keep + 1] if packed else labels[:, first:]
         total = torch.nn.functional.cross_entropy(predicted.flatten(0, 1), wanted.flatten(), ignore_index=-100, reduction="sum")
         supervised = wanted != -100
         loss = total / (supervised.sum() if num_items_in_batch is None else num_items_in_batch)
@@ -82,23 +105,56 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is not typed
             loss = loss * self.accelerator.num_processes
         mode = "train" if self.model.training else "eval"
         with torch.no_grad():
-            right = ((predicted.argmax(-1) == wanted) & supervised).sum() / supervised.sum()
-        self._metrics[mode]["mean_token_accuracy"].append(right.item())
+            right = ((predicted.argmax(-1) == wanted) & supervised).sum()
+            read = torch.ones_like(labels).sum() if packed else inputs["attention_mask"].sum()
+            counts = self.accelerator.reduce(torch.stack([right, supervised.sum(), read]), "sum")
+        self._metrics[mode]["mean_token_accuracy"].append((counts[0] / counts[1]).item())
         if mode == "train":
-            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            self._total_train_tokens += int(counts[2])
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"training: the loss became {loss.item()} in step {self.state.global_step + 1}; lower training.learning_rate "
-                "or set model.dtype=float32, and pass --overwrite to start anew. The last checkpoint is untouched"
-            )
         return loss
+
+    def _require_isolation(self, model: Any, inputs: dict[str, Any]) -> None:
+        """Requires that a sample of a pack does not see the one before it: other tokens there must change no logit here.
+
+        Attention that does not know of packs would train without complaint, on samples that follow upon each other.
+
+        Raises:
+            TrainingError: It does see it.
+        """
+        ids = inputs["input_ids"][:1]
+        length = ids.shape[1]
+        half = length // 2
+        positions = torch.cat([torch.arange(half), torch.arange(length - half)])[None].to(ids.device)
+        bounds = torch.tensor([0, half, length], dtype=torch.int32, device=ids.device)
+        packed = {
+            "position_ids": positions, "cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": length - half,
+            "max_length_k": length - half, "seq_idx": (torch.arange(length, device=ids.device) >= half).int()[None],
+        }  # fmt: skip
+        given = {name: value for name, value in packed.items() if name in inputs}
+        other = ids.clone()
+        other[0, :half] = ids[0, :half].flip(0)
+        logits = []
+        for tokens in (ids, other):
+            # In training mode, as bitsandbytes lays out 4-bit weights anew for anything else; dropout must not differ, then.
+            with torch.random.fork_rng(), torch.no_grad(), self._autocast(ids.device.type):
+                torch.manual_seed(0)
+                logits.append(model(input_ids=tokens, **given, use_cache=False, logits_to_keep=1).logits.float())
+        seen, unseen = logits
+        if (seen - unseen).abs().max() > _NOISE * seen.abs().max():
+            kind = self.model.get_base_model().config._attn_implementation
+            kind = self.model.get_base_model().config._attn_implementation
+            raise TrainingError(
+                f"training.packing: with {kind} attention the samples of a pack see each other; choose another "
+                "model.attention, or set training.packing=false"
+            )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         rows = self.train_dataset if train_dataset is None else train_dataset
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        # Of all processes together, so that their number changes nothing about the order.
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
         return _EpochSampler(size, [len(ids) for ids in rows["input_ids"]], self.args.seed)
 
     @contextmanager
@@ -120,16 +176,18 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
 
     Args:
         metrics: The file. progress: Called with the step, the number of steps in all and the last logged loss.
-        saved: Called after each checkpoint.
+        saved: Called after each checkpoint. ranks: Of these processes the first one writes and reports.
     """
 
     def __init__(
-        self, metrics: Path, progress: Callable[[int, int, float | None], None], saved: Callable[[], None] = lambda: None
+        self, metrics: Path, progress: Callable[[int, int, float | None], None], saved: Callable[[], None], ranks: Ranks
     ) -> None:
-        self.metrics, self.progress, self.saved = metrics, progress, saved
+        self.metrics, self.progress, self.saved, self.ranks = metrics, progress, saved, ranks
         self.loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self.ranks.main:
+            return
         # After a resume, lines of steps that are about to be done again would stand twice.
         kept = []
         if self.metrics.exists():
@@ -143,7 +201,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self.progress(state.global_step, state.max_steps, None)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
+        if logs and "loss" in logs and self.ranks.main:
             self.loss = float(logs["loss"])
             record = {"step": state.global_step, **{k: v for k, v in logs.items() if isinstance(v, int | float)}}
             record["tokens"] = record.pop("num_tokens", None)
@@ -155,15 +213,37 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         # A step with a finite loss can still end in weights that are none; a checkpoint of them would never be got rid of.
-        if not all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad):
+        if not all(bool(_local(p).isfinite().all()) for p in model.parameters() if p.requires_grad):
             raise TrainingError(
                 f"training: step {state.global_step} made weights NaN or infinite; lower training.learning_rate, and pass "
                 "--overwrite to start anew. The last checkpoint is untouched"
             )
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file() and file.name != _MANIFEST}
-        write_json(folder / _MANIFEST, files)
-        self.saved()
+        # Every process writes its random state, and FSDP its part of the weights.
+        self.ranks.wait()
+        if self.ranks.main:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != _MANIFEST)
+            write_json(folder / _MANIFEST, {file.relative_to(folder).as_posix(): sha256(file) for file in files})
+            self.saved()
+
+
+def _local(weight: torch.Tensor) -> torch.Tensor:
+    """This process's part of a weight that FSDP spreads over them; else the weight."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
+
+
+def adapter_weights(trainer: SFTTrainer) -> dict[str, torch.Tensor] | None:
+    """The adapter's weights, put together again where processes hold parts of them; None: the model has them. On all ranks."""
+    if trainer.is_deepspeed_enabled and trainer.accelerator.state.deepspeed_plugin.zero_stage == 3:
+        gathered: dict[str, torch.Tensor] = trainer.deepspeed._zero3_consolidated_16bit_state_dict(
+            exclude_frozen_parameters=True
+        )
+        return gathered
+    if not trainer.is_fsdp_enabled:
+        return None
+    whole = {name: p.full_tensor().cpu() for name, p in trainer.model.named_parameters() if p.requires_grad}
+    # Activation checkpointing by FSDP wraps layers, which shows in their names.
+    return {name.replace("_checkpoint_wrapped_module.", ""): weight for name, weight in whole.items()}
 
 
 def sealed_checkpoint(folder: Path, say: Callable[[str], None]) -> Path | None:
@@ -192,43 +272,6 @@ def _damage(checkpoint: Path) -> str | None:
     return None
 
 
-def check_supervision(trainer: SFTTrainer, rows: Sequence[dict[str, Any]], tokenizer: Any) -> int:
-    """Decodes what the trainer will compute its loss on and requires it to be the completion and the end of turn exactly.
-
-    This catches a drifted chat template, truncation and masks gone wrong, all of which train without complaint otherwise.
-
-    Returns:
-        The number of supervised tokens.
-
-    Raises:
-        TrainingError: Some row is supervised on something else; the message shows both.
-    """
-    prepared = trainer.train_dataset
-    if len(prepared) != len(rows):
-        raise TrainingError(f"training.max_length: {len(rows) - len(prepared)} samples lost all of their completion; raise it")
-    ends = {tokenizer.decode([end]) for end in end_ids(trainer.model, tokenizer)}
-    supervised = 0
-    for number, stored in enumerate(rows):
-        prompt = tokenizer.apply_chat_template(stored["prompt"], add_generation_prompt=True, tokenize=False)
-        completion = stored["completion"][0]["content"]
-        batch = trainer.data_collator([prepared[number]])
-        ids, labels = batch["input_ids"][0], batch["labels"][0]
-        mask = labels != -100
-        first = int(mask.nonzero()[0]) if mask.any() else len(ids)
-        read, learned = tokenizer.decode(ids[:first]), tokenizer.decode(ids[mask])
-        whole = learned.startswith(completion) and learned.removeprefix(completion).strip() in ends
-        if read != prompt or not whole or (labels[mask] != ids[mask]).any():
-            name = stored.get("id", f"row {number}")
-            raise TrainingError(
-                f"training: the loss on {name} is not computed on the completion and its end of turn.\n"
-                f"  expected:   {completion!r} and one of {', '.join(map(repr, sorted(ends)))} after {prompt[-40:]!r}\n"
-                f"  supervised: {learned!r} after {read[-40:]!r}\n"
-                "  Raise training.max_length if it is cut off; otherwise the chat template of this model does not fit"
-            )
-        supervised += int(mask.sum())
-    return supervised
-
-
 def build_trainer(
     base: Base, lora: LoraSection, training: TrainingSection, seed: int, data: Any, output: Path, callbacks: list[Any]
 ) -> CompletionTrainer:
@@ -237,12 +280,16 @@ def build_trainer(
     Raises:
         TrainingError: TRL or PEFT does not accept an option, or the base has no such modules.
     """
-    config = sft_config(training, seed, output, base.machine.device, base.machine.dtype)
+    quantized = bool(getattr(base.model, "is_loaded_in_4bit", False))
+    config = sft_config(training, seed, output, base.machine.device, base.machine.dtype, quantized)
     peft = lora_config(lora)
+    plugin = config.deepspeed_plugin
+    # ZeRO-3 gathers weights of one format only (deepspeedai/DeepSpeed issue 8072).
+    one_format = plugin is not None and plugin.zero_stage == 3
     # The adapter's first factor is drawn at random.
     set_seed(seed)
     try:
-        model = get_peft_model(base.model, peft)
+        model = get_peft_model(base.model, peft, autocast_adapter_dtype=not one_format)
     except ValueError as error:
         raise TrainingError(f"lora.target_modules: {first_line(error)}") from None
     for entry in model.peft_config.values():
@@ -252,6 +299,8 @@ def build_trainer(
             entry.target_modules = sorted(entry.target_modules)
     # Left to itself, PEFT asks the Hub at every checkpoint whether the vocabulary was resized. It never is.
     model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
+    # accelerate does not pass that on for FSDP's checkpoints; where there is no Hub to ask, PEFT warns each time.
+    warnings.filterwarnings("ignore", message="Could not find a config file", module="peft")
     trainer = CompletionTrainer(
         model=model,
         args=config,
@@ -261,22 +310,36 @@ def build_trainer(
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
+    if quantized:
+        # TRL rounds them to bf16, in which a step of 2e-4 on a weight of 0.1 is lost.
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
     return trainer
+
+
+class OutOfMemoryError(TrainingError):
+    """A batch that does not fit into the GPU."""
 
 
 def fit(trainer: CompletionTrainer, checkpoint: Path | None) -> None:
     """Trains to the end, from a checkpoint if one is given.
 
     Raises:
-        TrainingError: The disk is full, memory ran out, or the loss is no number.
+        TrainingError: The disk is full, the loss is no number, or another process is gone. OutOfMemoryError: Memory ran out.
     """
     try:
         with disk_errors("training: a checkpoint"):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except torch.OutOfMemoryError:
-        raise TrainingError(
-            "training: out of GPU memory; lower training.batch_size (and raise training.gradient_accumulation)"
+        raise OutOfMemoryError(
+            "training: out of GPU memory; lower training.batch_size (and raise training.gradient_accumulation), or set "
+            "training.fit_batch=true, training.activation_checkpointing=true or model.quantize=nf4"
         ) from None
+    except RuntimeError as error:
+        if trainer.accelerator.num_processes == 1 or not _DISCONNECTED.search(str(error)):
+            raise
+        raise TrainingError("training: lost the connection to another process, whose message says why") from None
 
 
 @contextmanager
