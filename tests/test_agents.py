@@ -51,9 +51,9 @@ def probabilities(player: Agent, asked: Asked) -> dict[int, Any]:
     return {reply.position: reply.probabilities for reply in given}
 
 
-def naive_reply(base: Base, messages: Messages, most: int) -> str:
+def naive_reply(base: Base, messages: Messages, most: int, begun: str = "") -> str:
     """Greedy, one token at a time, without cache, batch or padding."""
-    ids = chat_ids(base.tokenizer, messages)
+    ids = chat_ids(base.tokenizer, messages) + encode(base, begun)
     start = len(ids)
     for _ in range(most):
         with torch.no_grad():
@@ -70,6 +70,23 @@ def test_replies_are_greedy_whatever_the_batch(base: Base, asked: Asked) -> None
     assert replies(agent(base, batch_size=1), asked) == one_by_one
     assert replies(agent(base, batch_size=5), asked) == one_by_one
     assert replies(agent(base, batch_size=100), asked) == one_by_one
+
+
+def test_a_reply_goes_on_from_words_of_the_assistant(base: Base, asked: Asked) -> None:
+    """Beside conversations that end as usual; and a mark among those words counts."""
+    begun = ["" if n % 3 == 0 else f"So be it.\nAnswer: {'so ' * n}" for n in range(len(asked))]
+    conversations = [
+        [*messages, {"role": "assistant", "content": words}] if words else messages
+        for (_, messages), words in zip(asked, begun, strict=True)
+    ]
+    chat = LocalChat(base, max_new_tokens=9, batch_size=5)
+    found = {reply.position: reply.text for reply in chat.replies(conversations, ["0"] * len(asked))}
+    for n, (_, messages) in enumerate(asked):
+        assert found[n] == naive_reply(base, messages, 9, begun[n])
+    line = encode(base, "\nAnswer: A\nMore")
+    assert _finished(base.tokenizer, [1, 1 + len(encode(base, "\nAnswer"))], "Answer:")(
+        torch.tensor([[1, *line], [1, *line]]), None
+    ).tolist() == [True, False]
 
 
 def test_order_of_the_prompts_does_not_matter(base: Base, asked: Asked) -> None:
@@ -183,11 +200,50 @@ class TestProbabilities:
         assert shares == [pytest.approx(decision, abs=1e-5) for decision in own]
         assert own[1] != pytest.approx(default[1], abs=1e-5)
 
-    def test_options_that_no_single_token_tells_apart_are_refused(self, base: Base, asked: Asked) -> None:
+    @pytest.mark.parametrize("cached", [True, False])
+    def test_of_options_that_part_at_several_tokens(
+        self, cached: bool, base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Against the probabilities of whole options, one after the other."""
+        if not cached:
+            monkeypatch.setattr("moralfit.chat._cropped", lambda cache, length: None)
+        numbers, words = [str(n) for n in (0, 1, 10, 75, 100)], ["up", "up high", "down"]
+        lines = [Line("Answer:", [numbers], [0]), None, Line("Answer:", [words, ["A", "B"], numbers], [1, 0, 3])]
+        conversations = [messages for _, messages in asked[:3]]
+        chat = LocalChat(base, max_new_tokens=3, batch_size=3)
+        found = {reply.position: reply for reply in chat.replies(conversations, ["0"] * 3, None, lambda p, _: lines[p])}
+        assert found[1].probabilities is None
+        for position, line in enumerate(lines):
+            if line is None:
+                continue
+            ids = chat_ids(base.tokenizer, conversations[position]) + encode(base, line.mark)
+            for number, texts in enumerate(line.options):
+                end = encode(base, ",") if number < len(line.options) - 1 else [base.tokenizer.eos_token_id]
+                options = [encode(base, f" {text}") + end for text in texts]
+                expected = self.along_the_tree(base, ids, options)
+                assert found[position].probabilities[number] == pytest.approx(expected, abs=1e-4)
+                assert sum(expected) == pytest.approx(1)
+                assert max(expected) - min(expected) > 1e-3
+                ids = ids + options[line.chosen[number]]
+
+    def along_the_tree(self, base: Base, ids: list[int], options: list[list[int]]) -> list[float]:
+        if len(options) == 1:
+            return [1.0]
+        with torch.no_grad():
+            logits = base.model(input_ids=torch.tensor([ids])).logits[0, -1]
+        starts = sorted({option[0] for option in options})
+        weights = dict(zip(starts, torch.softmax(logits[starts], 0).tolist(), strict=True))
+        found = {}
+        for start in starts:
+            rest = [number for number, option in enumerate(options) if option[0] == start]
+            below = self.along_the_tree(base, [*ids, start], [options[number][1:] for number in rest])
+            found |= {number: weights[start] * share for number, share in zip(rest, below, strict=True)}
+        return [found[number] for number in range(len(options))]
+
+    def test_options_that_are_the_same_are_refused(self, base: Base, asked: Asked) -> None:
         chat = LocalChat(base, max_new_tokens=2)
-        line = Line("Answer:", [["up", "up high", "up high there"]], [0])
-        with pytest.raises(ValueError, match="no single token tells up, up high, up high there apart"):
-            list(chat.replies([asked[0][1]], ["0"], None, lambda position, reply: line))
+        with pytest.raises(ValueError, match="must differ: up, up"):
+            list(chat.replies([asked[0][1]], ["0"], None, lambda position, reply: Line("Answer:", [["up", "up"]], [0])))
 
     def test_label_that_begins_another(self, base: Base, asked: Asked) -> None:
         from dataclasses import replace
@@ -222,7 +278,7 @@ class TestProbabilities:
 )
 def test_stops_after_a_finished_answer_line(text: str, stops: bool, base: Base) -> None:
     ids = base.tokenizer(f"{text}", add_special_tokens=False)["input_ids"]
-    assert _finished(base.tokenizer, 2, "Answer:")(torch.tensor([[1, 1, *ids]]), None).tolist() == [stops]
+    assert _finished(base.tokenizer, [2], "Answer:")(torch.tensor([[1, 1, *ids]]), None).tolist() == [stops]
 
 
 def test_generation_ends_with_the_answer_line(base: Base, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,9 +175,10 @@ def words_about_dilemmas(shown, agents):
             assert len(own) == 24
             share = sum(r["status"] == "answered" for r in own) / len(own)
             assert shown["quality"].loc[(key, agent), "answered, choice"] == f"{share:.0%}"
-            asked = [r["probability"] for r in own if r["question"] == "moral"]
-            assert all(0 < p < 1 for p in asked)
-            cell = shown["tables"][title].loc[(title, "moral", agent, "probability"), "all"]
+            assert all(0 < r["probability"] < 1 for r in own)
+            moral = [r for r in records if (r["family"], r["agent"], r["question"]) == (key, agent, "moral")]
+            asked = [r["expected"] if r["format"] == "scale" else r["probability"] for r in moral]
+            cell = shown["tables"][title].loc[(title, "moral", agent, "logits"), "all"]
             assert cell.startswith(f"{sum(asked) / len(asked):.0%} [")
     assert len(shown["figure_cars"].axes) == len(shown["figure_vaccines"].axes) == 4
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 from moralfit.models import Base, Messages, chat_ids, end_ids
@@ -52,8 +53,9 @@ class Chat(Protocol):
         """Yields replies in any order, as they come.
 
         Args:
+            conversations: One may end with words of the assistant. The reply then goes on from them and holds what follows.
             seeds: For each conversation what its sampling is seeded with.
-            mark: A reply may end once it has finished a line that begins with this.
+            mark: A reply may end once it has finished a line that begins with this, be it that the mark stood there already.
             line: Given a position and its reply, the answer line to read off the model as if it answered without reasoning.
         """
         ...
@@ -89,7 +91,11 @@ class LocalChat:
         import torch
 
         tokenizer, device = self.base.tokenizer, self.base.machine.device
-        prompts = [chat_ids(tokenizer, self._told(messages)) for messages in conversations]
+        begun = [_begun(tokenizer, messages) for messages in conversations]
+        prompts = [
+            chat_ids(tokenizer, self._told(messages[:-1] if own else messages)) + own
+            for messages, own in zip(conversations, begun, strict=True)
+        ]
         for positions in _batches([len(prompt) for prompt in prompts], self.batch_size):
             ids, mask = _left_padded([prompts[p] for p in positions], tokenizer.pad_token_id, device)
             with torch.no_grad(), self._adapter():
@@ -106,7 +112,9 @@ class LocalChat:
                     repetition_penalty=1.0,
                     pad_token_id=tokenizer.pad_token_id,
                     eos_token_id=end_ids(self.base.model, tokenizer),
-                    stopping_criteria=[] if mark is None else [_finished(tokenizer, ids.shape[1], mark)],
+                    stopping_criteria=[]
+                    if mark is None
+                    else [_finished(tokenizer, [ids.shape[1] - len(begun[p]) for p in positions], mark)],
                     logits_processor=[_Noise(self.temperature, [seeds[p] for p in positions])] if self.temperature else [],
                     return_dict_in_generate=True,
                 )
@@ -120,65 +128,66 @@ class LocalChat:
                 yield Reply(position, texts[number], found[number])
 
     def _read(self, ids: Any, mask: Any, cache: Any, lines: Sequence[Line | None]) -> list[list[list[float]] | None]:
-        """Probabilities of the lines' options, from one forward pass over the lines alone where the prompts are in `cache`.
+        """Probabilities of the lines' options, from forward passes over the lines alone where the prompts are in `cache`.
 
-        Each choice is read at the token where its options part, scaled to sum to one over the options.
+        Each choice is read at the token where its options part, scaled to sum to one over the options. Where those that begin
+        alike part again, their share is divided by what the model says there, which takes one pass more for each such place.
         """
-        import torch
-
         encoded = [None if line is None else self._encoded(line) for line in lines]
         if not any(encoded):
             return [None] * len(lines)
-        tokenizer, device = self.base.tokenizer, self.base.machine.device
-        rows = [entry[0] if entry else [tokenizer.pad_token_id] for entry in encoded]
-        width = max(len(row) for row in rows)
-        added = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in rows], device=device)
+        # For each line the passes that it needs: tokens, and the places where options part in them.
+        passes = [_passes(*entry) if entry else [] for entry in encoded]
+        shares: list[dict[_Place, dict[int, float]]] = [{} for _ in lines]
+        for number in range(max(len(needed) for needed in passes)):
+            wanted = [needed[number] if number < len(needed) else ([self.base.tokenizer.pad_token_id], {}) for needed in passes]
+            logits = self._logits(ids, mask, cache, [row for row, _ in wanted])
+            cache = None if cache is None else _cropped(cache, ids.shape[1])
+            for line, (_, places) in enumerate(wanted):
+                for place, (at, tokens) in places.items():
+                    # The logits at index i predict token i + 1.
+                    share = logits[line, at - 1].float()[tokens].softmax(0).tolist()
+                    shares[line][place] = dict(zip(tokens, share, strict=True))
+        return [entry and _shares(entry[1], found) for entry, found in zip(encoded, shares, strict=True)]
+
+    def _logits(self, ids: Any, mask: Any, cache: Any, rows: Sequence[list[int]]) -> Any:
+        """What the model expects after each token of the rows, which follow the prompts; the cache grows by them."""
+        import torch
+
+        device, width = self.base.machine.device, max(len(row) for row in rows)
+        added = torch.tensor([row + [self.base.tokenizer.pad_token_id] * (width - len(row)) for row in rows], device=device)
         there = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
         whole = torch.cat([mask, there], dim=1)
         places = _positions(whole)
         with torch.no_grad(), self._adapter():
             if cache is None:
-                logits = self.base.model(
-                    input_ids=torch.cat([ids, added], dim=1), attention_mask=whole, position_ids=places, logits_to_keep=width
-                ).logits
+                given = {"input_ids": torch.cat([ids, added], dim=1), "position_ids": places, "logits_to_keep": width}
             else:
-                logits = self.base.model(
-                    input_ids=added, attention_mask=whole, position_ids=places[:, -width:], past_key_values=cache
-                ).logits
-        found: list[list[list[float]] | None] = []
-        for number, entry in enumerate(encoded):
-            # The logits at index i predict token i + 1.
-            shares = entry and [torch.softmax(logits[number, at - 1].float()[options], 0).tolist() for at, options in entry[1]]
-            found.append(shares)
-        return found
+                given = {"input_ids": added, "position_ids": places[:, -width:], "past_key_values": cache}
+            return self.base.model(attention_mask=whole, **given).logits
 
-    def _encoded(self, line: Line) -> tuple[list[int], list[tuple[int, list[int]]]]:
-        """Token ids of an answer line, and for each choice where its options part and their tokens there.
+    def _encoded(self, line: Line) -> tuple[list[int], list[_Choice]]:
+        """Token ids of an answer line, and where its choices begin with the tokens of their options.
 
         Raises:
-            ValueError: More than two options part at several places; there is no one token to read.
+            ValueError: Two options are the same.
         """
         tokenizer = self.base.tokenizer
 
-        def encode(text: str) -> list[int]:
-            ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-            return ids
+        def encode(text: str) -> tuple[int, ...]:
+            return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-        ids = encode(line.mark)
-        places: list[tuple[int, list[int]]] = []
+        ids = list(encode(line.mark))
+        choices: list[_Choice] = []
         for number, (texts, chosen) in enumerate(zip(line.options, line.chosen, strict=True)):
             # What ends an option tells it from a longer one that begins alike.
-            end = encode(",") if number < len(line.options) - 1 else [tokenizer.eos_token_id]
+            end = encode(",") if number < len(line.options) - 1 else (tokenizer.eos_token_id,)
             options = [encode(f" {text}") + end for text in texts]
-            shared = 0
-            while len({option[shared] for option in options}) == 1:
-                shared += 1
-            tokens = [option[shared] for option in options]
-            if len(set(tokens)) < len(tokens):
-                raise ValueError(f"no single token tells {', '.join(texts)} apart")
-            places.append((len(ids) + shared, tokens))
+            if len(set(options)) < len(options):
+                raise ValueError(f"options of an answer line must differ: {', '.join(texts)}")
+            choices.append(_Choice(len(ids), options))
             ids += options[chosen]
-        return ids, places
+        return ids, choices
 
     def _told(self, messages: Messages) -> Messages:
         if self.preamble is None:
@@ -208,6 +217,48 @@ class _Noise:
 
         exponential = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=g) for g in self.generators])
         return scores.float() / self.temperature - exponential.log().to(scores.device)
+
+
+class _Choice(NamedTuple):
+    """Where a choice begins in the tokens of its line, and the tokens of its options."""
+
+    start: int
+    options: list[tuple[int, ...]]
+
+
+#: The number of a choice, and how its options begin up to where they part.
+_Place = tuple[int, tuple[int, ...]]
+
+
+def _passes(ids: list[int], choices: Sequence[_Choice]) -> list[tuple[list[int], dict[_Place, tuple[int, list[int]]]]]:
+    """Rows of tokens to run, and for each place in them its index and the tokens that part the options there.
+
+    The first row is the line itself; the others lead to where options part that did not stand in it.
+    """
+    first: dict[_Place, tuple[int, list[int]]] = {}
+    others = []
+    for number, (start, options) in enumerate(choices):
+        for begin in sorted({option[:length] for option in options for length in range(len(option))}):
+            tokens = sorted({option[len(begin)] for option in options if option[: len(begin)] == begin and option != begin})
+            at = start + len(begin)
+            if len(tokens) > 1:
+                place = {(number, begin): (at, tokens)}
+                if tuple(ids[start:at]) == begin:
+                    first |= place
+                else:
+                    others.append(([*ids[:start], *begin], place))
+    return [(ids, first), *others]
+
+
+def _shares(choices: Sequence[_Choice], found: Mapping[_Place, Mapping[int, float]]) -> list[list[float]]:
+    """For each choice the probabilities of its options: the product of the shares of the tokens that part them from others."""
+    shares = []
+    for number, (_, options) in enumerate(choices):
+        parted = [
+            [found.get((number, option[:at]), {}).get(token, 1.0) for at, token in enumerate(option)] for option in options
+        ]
+        shares.append([prod(each) for each in parted])
+    return shares
 
 
 def _number(seed: str) -> int:
@@ -247,18 +298,32 @@ def _cropped(cache: Any, length: int) -> Any:
     return cache
 
 
-def _finished(tokenizer: Any, start: int, mark: str) -> Callable[..., Any]:
+def _begun(tokenizer: Any, messages: Messages) -> list[int]:
+    """Token ids of what the assistant has said already of the reply that is wanted."""
+    if messages[-1]["role"] != "assistant":
+        return []
+    ids: list[int] = tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _finished(tokenizer: Any, starts: Sequence[int], mark: str) -> Callable[..., Any]:
     """Stops a row that has finished a line beginning with `mark`: what follows is not asked for and costs time.
 
     An answer that stands on the line below the mark is waited for.
+
+    Args:
+        starts: Where each row's reply begins, with the words that it was given to go on from.
     """
     import torch
 
     def criterion(ids: Any, scores: Any, **kwargs: Any) -> Any:
-        window = max(start, ids.shape[1] - _WINDOW)
-        opening = "\n" if window == start else ""
+        windows = [max(start, ids.shape[1] - _WINDOW) for start in starts]
+        texts = tokenizer.batch_decode(
+            [row[window:] for row, window in zip(ids, windows, strict=True)], skip_special_tokens=True
+        )
         done = []
-        for text in tokenizer.batch_decode(ids[:, window:], skip_special_tokens=True):
+        for text, start, window in zip(texts, starts, windows, strict=True):
+            opening = "\n" if window == start else ""
             _, marked, after = f"{opening}{text}".rpartition(f"\n{mark}")
             done.append(bool(marked) and "\n" in after.lstrip())
         return torch.tensor(done, device=ids.device, dtype=torch.bool)

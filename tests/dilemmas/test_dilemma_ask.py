@@ -45,11 +45,12 @@ class Script:
             assert conversations[position][-1]["content"] == item.prompt
             text = self.says(item)
             wanted = line(position, text)
-            assert (wanted is None) == (item.options is None)
-            assert wanted is None or (list(wanted.options[0]), wanted.mark) == (["A", "B"], "Answer:")
+            assert wanted is not None
+            assert wanted.mark == "Answer:"
+            assert list(wanted.options[0]) == ([str(n) for n in range(101)] if item.options is None else ["A", "B"])
             self.asked.append(item.id)
             self.messages.append(conversations[position])
-            yield Reply(position, text, None if wanted is None else [[0.75, 0.25]])
+            yield Reply(position, text, [[0.75, 0.25] if item.options else [0.5, *[0.0] * 39, 0.5, *[0.0] * 60]])
 
 
 def asked(folder: Path, script: Script, settings: dict[str, Any] | None = None, print_: str = "one", **more: Any) -> Any:
@@ -72,9 +73,11 @@ def test_records_say_what_was_asked_and_answered(tmp_path: Path) -> None:
             assert record["approval"] == (0.3 if item.approve_first else 0.7)
             assert record["stated"] == 30
             assert record["probability"] is None
+            assert record["expected"] == (0.2 if item.approve_first else 0.8), "half at 0 and half at 40"
         else:
             assert record["approval"] == (1 if item.approve_first else 0)
             assert record["stated"] == "A"
+            assert record["expected"] is None
             assert record["probability"] == (0.75 if item.approve_first else 0.25)
     assert {record["approval"] for record in records} == {0.3, 0.7, 0, 1}
 

@@ -90,7 +90,7 @@ def test_from_a_run_to_its_dilemmas_and_again(command: Any) -> None:
         by_prompt.setdefault(record["agent"], set()).add(record["reply"])
     assert all(len(replies) > 10 for replies in by_prompt.values()), "sampled"
     assert {path.name for path in out.iterdir()} == {
-        "records.jsonl", "settings.json", "summary.json",
+        "records.jsonl", "settings.json", "summary.json", "tables.md",
         *(f"autonomous-vehicles-{name}.{kind}" for name in ("approval", "dilemma", "quality") for kind in ("png", "svg")),
     }  # fmt: skip
     before = (out / "records.jsonl").read_bytes()
@@ -108,7 +108,7 @@ def test_from_a_run_to_its_dilemmas_and_again(command: Any) -> None:
 def test_prompts_can_be_read_without_a_model(command: Any) -> None:
     code, printed, _ = command("--show", "5", "--family", "vaccination")
     assert code == 0
-    assert printed.count("End with: Answer:") == 5
+    assert printed.count("Reply with one line: Answer:") == 5
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_prompts_can_be_read_without_a_model(command: Any) -> None:
         ((), "name a run folder or an adapter folder to ask"),
         (("nowhere",), "nowhere: no such run or adapter folder"),
         ((str(RUN), "--family", "trolleys"), "unknown family 'trolleys'"),
-        ((str(RUN), "--cells", "huge"), "--cells huge: say small or full"),
+        ((str(RUN), "--cells", "huge"), "cells huge: say few, small, full"),
         ((str(RUN), "--temperature", "0"), "must be above zero"),
     ],
 )

@@ -46,6 +46,17 @@ def test_the_small_design_is_a_part_with_every_level_of_the_gradient_and_every_q
     assert {i.cell["perspective"] for i in small} == set(known.factors["perspective"])
 
 
+def test_few_cells_are_a_part_of_the_small_design(family: str) -> None:
+    known = FAMILIES[family]
+    few = list(known.cells("few"))
+    ends = {known.factors[known.gradient][0], known.factors[known.gradient][-1]}
+    assert [(cell[known.gradient], cell["question"]) for cell in few] == [
+        (level, question) for level in sorted(ends) for question in ("own", "others")
+    ]
+    assert all(cell in list(known.cells("small")) for cell in few)
+    assert all(cell[factor] == level for cell in few for factor, level in known.main.items())
+
+
 def test_orders_and_paraphrases_are_balanced(family: str) -> None:
     for samples in (2, 4, 6):
         found = items(family, samples)
@@ -88,7 +99,7 @@ def test_prompts_are_well_formed_and_differ_where_they_should(family: str) -> No
     for item in found:
         assert not re.search(r"[{}]|  |\bNone\b(?! of)| ,| \.|\.\.|\ba [aeiou]", item.prompt), item.prompt
         assert "moralfit" not in item.prompt
-        assert item.prompt.splitlines()[-1].startswith("End with: Answer: ")
+        assert item.prompt.splitlines()[-1].startswith("Reply with one line: Answer: ")
     stories = {(item.scenario, item.paraphrase): item.prompt.splitlines()[0] for item in found}
     assert len(set(stories.values())) == len(stories)
     prompts = {item.prompt for item in found}
@@ -134,6 +145,7 @@ def test_vaccination_prompts_state_every_number() -> None:
         assert (risks[share] in stated) or (share == 90 and re.search("nobody|no chance", story) is not None)
         assert stated <= {0, 10, int(item.cell["burden"]), 80, share, risks[share]}
         assert item.cell["question"] != "own" or item.cell["perspective"] == "resident"
+        assert item.cell["perspective"] != "observer" or not re.search(r"\b(?:others?|else)\b", item.prompt), item.prompt
 
 
 @pytest.mark.parametrize(
@@ -142,6 +154,7 @@ def test_vaccination_prompts_state_every_number() -> None:
         ({"families": ("trolleys",)}, "unknown family 'trolleys'; known: autonomous-vehicles, vaccination"),
         ({"families": ()}, "at least one"),
         ({"families": ("vaccination", "vaccination")}, "each family once"),
+        ({"cells": "huge"}, "cells huge: say few, small, full"),
         ({"samples": 0}, "at least one reply"),
         ({"temperature": 0.0}, "above zero"),
         ({"max_new_tokens": 4}, "at least 8"),

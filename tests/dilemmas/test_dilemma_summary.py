@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,14 +21,19 @@ from scipy.stats import t
 
 from moralfit.agents import LanguageAgent
 from moralfit.chat import Reply
-from moralfit.dilemmas import FAMILIES, QUESTIONS, Item, Settings, run_agents, tables
+from moralfit.dilemmas import FAMILIES, QUESTIONS, Item, Settings, markdown, run_agents, tables
 from moralfit.dilemmas._figures import write_figures
-from moralfit.dilemmas._summary import _gap
+from moralfit.dilemmas._summary import _gap, _mean
 from moralfit.evaluate import cluster_rate
 from moralfit.models import Messages
 
 SETTINGS = Settings(samples=2)
 BY_SEED = {item.seed: item for item in SETTINGS.items()}
+
+
+def ends(share: float) -> list[float]:
+    """Probabilities of 0 to 100 that put a share on 100 and the rest on 0."""
+    return [1 - share, *[0.0] * 99, share]
 
 
 @dataclass
@@ -41,11 +47,11 @@ class Type:
             item = BY_SEED[seed]
             approval = self.approves(item)
             if approval is None:
-                yield Reply(position, "I cannot answer that.", [[0.5, 0.5]] if item.options else None)
+                yield Reply(position, "I cannot answer that.", [[0.5, 0.5] if item.options else ends(0.5)])
                 continue
             first = approval if item.approve_first else 1 - approval
             if item.options is None:
-                yield Reply(position, f"Answer: {100 * first:g}")
+                yield Reply(position, f"Answer: {100 * first:g}", [ends(first)])
             else:
                 letter = "A" if first > 0.5 else "B" if first < 0.5 else Random(seed).choice("AB")
                 yield Reply(position, f"Answer: {letter}", [[first, 1 - first]])
@@ -99,18 +105,20 @@ def test_agents_that_follow_theory_lie_on_its_line(summary: Any, family: str, ag
         for level in ("all", *found["levels"]):
             line = pick(found["theory"], kappa=kappa, standpoint="role known", question=question, level=level)
             factor = None if level == "all" else found["gradient"]
-            for measure in ("scale", "probability"):
+            for measure in ("scale", "expected", "probability", "logits"):
                 where = {"agent": agent, "question": question, "measure": measure, "factor": factor, "level": level}
                 row = pick(found["rows"], **where)
                 assert row["approval"]["estimate"] == pytest.approx(line["approval"]), (question, level)
                 assert row["approval"]["low"] <= row["approval"]["estimate"] <= row["approval"]["high"]
-        for measure in ("scale", "probability"):
+        for measure in ("scale", "expected", "probability", "logits"):
             change = pick(found["sensitivity"], agent=agent, question=question, measure=measure)
             expected = change["theory"][f"{kappa:g}"]["role known"]
             assert change["change"]["estimate"] == pytest.approx(expected)
-    for measure in ("scale", "probability"):
+    for measure in ("scale", "expected", "probability", "logits"):
         dilemma = pick(found["dilemma"], agent=agent, measure=measure)
         assert dilemma["gap"]["estimate"] == pytest.approx(dilemma["theory"][f"{kappa:g}"]["role known"])
+        if measure == "logits":
+            continue
         shift = pick(found["order"], agent=agent, measure=measure)["shift"]
         assert shift["low"] <= 0 <= shift["high"]
 
@@ -178,7 +186,7 @@ def test_perspectives_are_compared_over_the_scenarios_that_they_share(summary: A
 def test_a_gap_and_its_interval_by_hand() -> None:
     values = {"s1": ([0.9, 0.7], [0.1]), "s2": ([0.4], [0.6, 0.2]), "s3": ([1.0], [0.5]), "s4": ([0.2], [])}
     records = [
-        {"story": story, "question": question, "format": "scale", "approval": value, "probability": None}
+        {"story": story, "question": question, "format": "scale", "approval": value, "probability": None, "expected": None}
         for story, pair in values.items()
         for question, answers in zip(("others", "own"), pair, strict=True)
         for value in answers
@@ -208,9 +216,7 @@ def test_the_interval_of_a_gap_covers(tmp_path: Path) -> None:
             for question, level in (("own", own), ("others", others)):
                 for form in ("scale", "choice"):
                     value = level + rng.uniform(-0.1, 0.1) if form == "scale" else float(rng.random() < level)
-                    records.append(
-                        {"story": story, "question": question, "format": form, "approval": value, "probability": None}
-                    )
+                    records.append({"story": story, "question": question, "format": form, "approval": value})
         gap = _gap(pd.DataFrame.from_records(records), "stated")["gap"]
         hits += gap["low"] <= 0.2 <= gap["high"]
     assert 0.91 <= hits / 200 <= 0.98
@@ -218,7 +224,7 @@ def test_the_interval_of_a_gap_covers(tmp_path: Path) -> None:
 
 def test_without_any_difference_the_interval_is_no_point() -> None:
     records = [
-        {"story": str(n), "question": question, "format": "scale", "approval": value, "probability": None}
+        {"story": str(n), "question": question, "format": "scale", "approval": value, "probability": None, "expected": None}
         for n in range(10)
         for question, value in (("others", 1.0), ("own", 0.0))
     ]
@@ -233,9 +239,12 @@ def test_nobody_answering_is_no_number(tmp_path: Path) -> None:
     agent = LanguageAgent("base", "a base", "base", Type(lambda item: None))
     described = [{"key": "base", "name": "a base", "kind": "base", "preference": None, "kappa": None}]
     found = run_agents(tmp_path, settings, [agent], {"base": "x"}, described)["families"]["vaccination"]
-    assert all(row["gap"] is None for row in found["dilemma"] if row["measure"] != "probability")
-    assert all(row["approval"] is None for row in found["rows"] if row["measure"] != "probability")
-    assert all(row["shift"] is None for row in found["order"] if row["measure"] != "probability")
+    said, read = {"stated", "scale", "choice"}, {"logits", "expected", "probability"}
+    for rows, key in ((found["dilemma"], "gap"), (found["rows"], "approval"), (found["order"], "shift")):
+        assert {row["measure"] for row in rows if row[key] is None} <= said
+        assert {row["measure"] for row in rows if row[key] is not None} <= read
+    row = pick(found["rows"], question="own", measure="stated", factor=None, level="all")
+    assert (row["refused"], row["unparseable"], row["answered"]) == (row["n"], 0, 0)
     assert "-" in text(json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")))
     assert len(list(tmp_path.glob("*.svg"))) == 3
 
@@ -249,7 +258,7 @@ def text(summary: Any) -> str:
 def test_tables_say_it_all_in_the_width_of_a_log(summary: Any) -> None:
     printed = text(summary)
     assert "…" not in printed
-    for words in (" 76 ", " 23 ", "the social dilemma", "kappa = 0.7", "+100", "quoted from memory", "agent moralis"):
+    for words in (" 76 ", " 23 ", "the social dilemma", "kappa = 0.7", "+100", "54 to 66", "agent moralis"):
         assert words in printed, words
 
 
@@ -266,3 +275,34 @@ def test_figures_are_drawn_from_the_summary_alone_and_alike(summary: Any, place:
             root = ElementTree.fromstring(drawn)
             links = [value for element in root.iter() for key, value in element.attrib.items() if key.endswith("href")]
             assert all(link.startswith("#") for link in links), "needs nothing else"
+
+
+def test_markdown_has_every_cell_with_its_interval_and_what_was_not_answered(summary: Any, place: Path) -> None:
+    written = markdown(summary)
+    assert (place / "tables.md").read_text(encoding="utf-8") == written
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in written.split("\n") if line.startswith("|")]
+    assert all(len(row) in (5, 6, 8, 11) for row in rows)
+    own = [row for row in rows if row[:3] == ["would get vaccinated", "base", "replies"]]
+    # Half of the base's replies are refusals, the others say 25 on scales and A or B by it.
+    assert [row[-2:] for row in own] == [["50", "0"]]
+    assert all(re.fullmatch(r"\d+ \[\d+, \d+\] \d+/\d+", cell) for cell in own[0][3:9])
+    logits = [row for row in rows if row[:3] == ["would get vaccinated", "tuned 2", "logits"]]
+    assert all(re.fullmatch(r"\d+ \[\d+, \d+\]", cell) for cell in logits[0][3:9])
+    theory = [row for row in rows if row[:3] == ["swerving is moral", "theory approves at kappa", "role known"]]
+    assert theory[0][3:8] == ["never", ">.75 or never", ">.6 or >.7", ">.55 or >.6", ">.505 or >.51"]
+    for line in FAMILIES["vaccination"].human:
+        assert line.source in written
+
+
+@pytest.mark.parametrize("measure", ["expected", "logits"])
+def test_the_interval_of_what_is_read_off_a_model_covers_and_is_narrower_than_a_proportions(measure: str) -> None:
+    rng, hits, narrower = Random(7), 0, 0
+    for _ in range(200):
+        stories = [rng.gauss(0.5, 0.03) for _ in range(10)]
+        values = pd.Series([rng.gauss(story, 0.02) for story in stories for _ in range(4)])
+        names = pd.Series([str(number) for number in range(10) for _ in range(4)])
+        found, share = (_mean(values, names, each) for each in (measure, "choice"))
+        hits += found["low"] <= 0.5 <= found["high"]
+        narrower += found["high"] - found["low"] < 0.3 * (share["high"] - share["low"])
+    assert 0.91 <= hits / 200 <= 0.98
+    assert narrower == 200

@@ -212,7 +212,7 @@ class Answering:
                 text = f"Answer: {80 if yes == item.approve_first else 20}"
             elif not text:
                 text = f"Answer: {'A' if yes == item.approve_first else 'B'}"
-            yield Reply(position, text, None)
+            yield Reply(position, text, [[0.75, 0.25] if item.options else [0.25, *[0.0] * 99, 0.75]])
 
 
 @pytest.fixture(scope="module")
@@ -244,19 +244,22 @@ def troubled(run: Path, answers: Json) -> Path:
 def test_dilemmas_are_shown_beside_theory_and_people(troubled: Path, read: Read) -> None:
     page = read(write_report(troubled))
     assert '<a href="#dilemmas">In dilemmas</a>' in page.html
-    rows = page.table("Autonomous vehicles: share of forced choices that approve")
-    lines = {row[0].replace("\xa0", " "): row for row in rows}
-    tuned, base = lines["tuned"], lines["base"]
-    assert tuned[1::2][:4] == ["100%", "0%", "100%", "–"]
-    # Others in full less own not at all in choices, 80 less 20 on scales: 0.8 on average.
-    assert tuned[9] == "+0.80"
-    assert (base[1], base[9]) == ("0%", "0.00")
+    rows = page.table("Autonomous vehicles: approval")
+    lines = {(row[0].replace("\xa0", " "), row[1]): row for row in rows if len(row) > 1}
+    tuned, base = lines["tuned", "replies"], lines["base", "replies"]
+    # Choices always or never, and 80 or 20 on scales: .9 or .1 on average.
+    assert tuned[2::2][:4] == ["90%", "10%", "90%", "–"]
+    assert tuned[10] == "+0.80"
+    assert (base[2], base[10]) == ("10%", "0.00")
     assert tuned[-2:] == ["20%", "0%"]
+    # Read off the model: three quarters for A and for 100, whatever they stand for, which balance takes out.
+    assert lines["tuned", "logits"][2::2][:5] == ["50%", "50%", "50%", "50%", "0.00"]
+    lines = {name: row for (name, _), row in lines.items()}
     assert [name for name in lines if name.startswith("homo")] == ["homo economicus", "homo moralis (κ = 1)"]
     # Role known: homo economicus wants others to swerve and would not buy such a car itself.
-    assert lines["homo economicus"][1::2][:3] == ["0%", "0%", "100%"]
+    assert lines["homo economicus"][2::2][:3] == ["0%", "0%", "100%"]
     assert "76 % find it more moral" in page.text
-    assert "quoted from memory" in page.text
+    assert "54 to 66" in page.text
     section = page.section("dilemmas")
     assert section.count('role="img"') == 5
     assert "Shown for perspective: passenger." in page.text

@@ -8,6 +8,7 @@ from moralfit.dilemmas._catalogue import FAMILIES
 from moralfit.dilemmas._design import Item, design
 from moralfit.dilemmas._experiment import Settings, run_agents, run_dilemmas
 from moralfit.dilemmas._family import QUESTIONS, DilemmaFamily, HumanLine, Stakes, Wording
+from moralfit.dilemmas._markdown import markdown
 from moralfit.dilemmas._reading import Answer, read_choice, read_number
 from moralfit.dilemmas._summary import summarise
 from moralfit.dilemmas._table import tables
@@ -25,6 +26,7 @@ __all__ = [
     "Wording",
     "ask",
     "design",
+    "markdown",
     "read_choice",
     "read_number",
     "run_agents",

@@ -9,7 +9,7 @@ from typing import Any
 
 from moralfit.agents import ANSWER, LanguageAgent
 from moralfit.chat import Line, Reply
-from moralfit.dilemmas._design import LETTERS, Item, messages
+from moralfit.dilemmas._design import LETTERS, NUMBERS, Item, messages
 from moralfit.dilemmas._reading import read_choice, read_number
 from moralfit.errors import RunError
 from moralfit.files import read_json, write_json, write_text
@@ -78,10 +78,10 @@ def ask(
 
 
 def _lines(items: Sequence[Item]) -> Callable[[int, str], Line | None]:
-    """The answer lines of forced choices: two letters, told apart by one token. Numbers have too many tokens to be read."""
+    """The answer lines to read off the model: one of two letters, or a number from 0 to 100."""
 
     def line(position: int, reply: str) -> Line | None:
-        return None if items[position].options is None else Line(ANSWER, [LETTERS], [0])
+        return Line(ANSWER, [NUMBERS if items[position].options is None else LETTERS], [0])
 
     return line
 
@@ -115,15 +115,21 @@ def _earlier(folder: Path, settings: dict[str, Any], fingerprints: Mapping[str, 
 
 
 def _record(agent: str, item: Item, reply: Reply) -> Record:
-    """What was asked and answered. `approval` is in [0, 1] whatever the order of options or the direction of the scale."""
+    """What was asked and answered, and what the model's own probabilities say.
+
+    `approval`, `probability` (of the option that approves) and `expected` (the number that the model's probabilities of 0 to
+    100 amount to, as a share) are in [0, 1], with 1 for approval whatever the order of options or the direction of the scale.
+    """
     taken = read_number(reply.text) if item.options is None else read_choice(reply.text, item.options)
     approval = None
     if taken.value is not None:
         upwards = taken.value / 100 if item.options is None else 1 - taken.value
         approval = upwards if item.approve_first else 1 - upwards
-    probability = None
+    read = None
     if reply.probabilities is not None:
-        probability = reply.probabilities[0][0 if item.approve_first else 1]
+        shares = reply.probabilities[0]
+        upwards = sum(n * share for n, share in enumerate(shares)) / 100 if item.options is None else shares[0]
+        read = round(upwards if item.approve_first else 1 - upwards, 6)
     return {
         "schema": SCHEMA,
         "agent": agent,
@@ -143,5 +149,6 @@ def _record(agent: str, item: Item, reply: Reply) -> Record:
         "status": taken.status,
         "stated": taken.value if item.options is None or taken.value is None else LETTERS[int(taken.value)],
         "approval": None if approval is None else round(approval, 6),
-        "probability": None if probability is None else round(probability, 6),
+        "probability": read if item.options is not None else None,
+        "expected": read if item.options is None else None,
     }

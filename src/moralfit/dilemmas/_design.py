@@ -10,13 +10,16 @@ from random import Random
 from typing import Any, Literal
 
 from moralfit.agents import ANSWER
-from moralfit.dilemmas._family import Cell, DilemmaFamily, Level
+from moralfit.dilemmas._family import Cell, DilemmaFamily, Level, Size
 from moralfit.models import Messages
 
 #: How an answer is given: a number from 0 to 100, or one of two options.
 Format = Literal["scale", "choice"]
 FORMATS: tuple[Format, ...] = ("scale", "choice")
 LETTERS = ("A", "B")
+#: Short, since small models answer before they talk or not at all; it names no answer, which they would repeat.
+_FORM = "Reply with one line:"
+NUMBERS = tuple(str(number) for number in range(101))
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Item:
         return f"{self.family}/{self.scenario} {self.paraphrase}"
 
 
-def design(family: DilemmaFamily, which: Literal["small", "full"], samples: int, seed: int) -> list[Item]:
+def design(family: DilemmaFamily, which: Size, samples: int, seed: int) -> list[Item]:
     """All prompts of a family, `samples` for each cell and format.
 
     A scenario's samples take the paraphrases in turn and the two orders in turn, going on where the scenario before stopped, in
@@ -88,11 +91,11 @@ def _item(
     options = None
     if form == "scale":
         low, high = (words.low, words.high) if approve_first else (words.high, words.low)
-        lines += [words.scale, f"Give a number from 0 ({low}) to 100 ({high}).", f"End with: {ANSWER} number"]
+        lines += [words.scale, f"Give a number from 0 ({low}) to 100 ({high}).", f"{_FORM} {ANSWER} number"]
     else:
         options = (words.approve, words.reject) if approve_first else (words.reject, words.approve)
         lines += [words.choice, *(f"{letter}: {text}" for letter, text in zip(LETTERS, options, strict=True))]
-        lines += [f"End with: {ANSWER} letter"]
+        lines += [f"{_FORM} {ANSWER} letter"]
     item = Item(
         family.key, dict(cell), scenario, form, sample, paraphrase, approve_first, options, "\n".join(lines), seed=""
     )  # fmt: skip

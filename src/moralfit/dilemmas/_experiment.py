@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from moralfit.agents import LanguageAgent
 from moralfit.dilemmas._ask import ask
 from moralfit.dilemmas._catalogue import FAMILIES
 from moralfit.dilemmas._design import Item, design, fingerprint
-from moralfit.dilemmas._family import DilemmaFamily
+from moralfit.dilemmas._family import SIZES, DilemmaFamily, Size
+from moralfit.dilemmas._markdown import markdown
 from moralfit.dilemmas._summary import summarise
 from moralfit.errors import RunError
-from moralfit.evaluate import language_agents, load_tuned
-from moralfit.files import write_json
+from moralfit.evaluate import JOURNAL, language_agents, load_tuned
+from moralfit.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,23 @@ class Settings:
     """What is asked, and how.
 
     Attributes:
-        families: Keys of :data:`FAMILIES`. cells: The small or the full factorial design. samples: Replies for each cell and
+        families: Keys of :data:`FAMILIES`. cells: How much of the factorial design. samples: Replies for each cell and
             format. temperature: Of sampling; above zero, or all samples of a prompt are the same reply.
         max_new_tokens: Where a reply is cut off.
     """
 
     families: tuple[str, ...] = tuple(FAMILIES)
-    cells: Literal["small", "full"] = "small"
+    cells: Size = "small"
     samples: int = 2
     seed: int = 0
     temperature: float = 0.7
-    max_new_tokens: int = 96
+    max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
         if unknown := [key for key in self.families if key not in FAMILIES]:
             raise RunError(f"unknown family {unknown[0]!r}; known: {', '.join(FAMILIES)}")
+        if self.cells not in SIZES:
+            raise RunError(f"cells {self.cells}: say {', '.join(SIZES)}")
         if not self.families or len(set(self.families)) < len(self.families):
             raise RunError("name each family once, and at least one")
         if self.samples < 1:
@@ -67,7 +70,7 @@ def run_agents(
     overwrite: bool = False,
     portion: int = 96,
 ) -> dict[str, Any]:
-    """Asks agents that are already there, and writes `records.jsonl`, `settings.json`, `summary.json` and figures into `out`.
+    """Asks agents that are already there, and leaves records, settings, summary, tables and figures in `out`.
 
     Args:
         described: For each agent `key`, `name`, `kind`, `preference` and `kappa`. system, portion: As :func:`ask`.
@@ -89,6 +92,7 @@ def run_agents(
     )  # fmt: skip
     summary = summarise(settings.chosen(), items, records, described, {**stated, "replies": len(items)})
     write_json(out / "summary.json", summary)
+    write_text(out / "tables.md", markdown(summary))
     write_figures(summary, out)
     return summary
 
@@ -100,23 +104,36 @@ def run_dilemmas(
     overwrite: bool = False,
     progress: Callable[[LanguageAgent, int, int], None] = lambda agent, done, total: None,
     say: Callable[[str], None] = lambda text: None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Asks the adapters of runs or adapter folders, their base, and the base told their preferences.
+
+    Args:
+        overrides: Such as `serve.endpoint=URL`, for models on a server.
 
     Returns:
         The summary as written.
 
     Raises:
         RunError, ModelError, RecipeError: Something is missing, damaged, for another base, without effect, or in the way.
+        ServerError: A server cannot be reached, refuses something, or serves none of this.
     """
-    loaded = load_tuned(places, say)
+    if overwrite:
+        (out / JOURNAL).unlink(missing_ok=True)
+    loaded = load_tuned(places, say, overrides, out)
     section = loaded.recipe.evaluation
+    # Replies between two writes; a server's answers are on disk before.
+    portion = 2 * (section.batch_size if loaded.server is None else 2 * loaded.server.endpoint.section.concurrency)
     players = language_agents(
         loaded, batch_size=section.batch_size, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
     )
-    kappas = {t.recipe.preference.build().name: float(t.recipe.preference.build().kappa) for t in loaded.tuned}
+    kappas = {wanted.build().name: float(wanted.build().kappa) for wanted in loaded.wanted}
     described = [{**description, "kappa": kappas.get(description["preference"])} for _, _, description in players]
-    return run_agents(
+    summary = run_agents(
         out, settings, [agent for agent, _, _ in players], {agent.key: text for agent, text, _ in players}, described,
-        loaded.recipe.data.system, progress, overwrite, 2 * section.batch_size,
+        loaded.recipe.data.system, progress, overwrite, portion,
     )  # fmt: skip
+    if loaded.server is not None:
+        summary |= {"served": loaded.server.account(), "notes": loaded.server.notes}
+        write_json(out / "summary.json", summary)
+    return summary

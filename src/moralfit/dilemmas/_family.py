@@ -23,6 +23,9 @@ Level: TypeAlias = int | str
 Cell: TypeAlias = Mapping[str, Level]
 Question: TypeAlias = Literal["moral", "own", "others", "rule"]
 QUESTIONS: tuple[Question, ...] = ("moral", "own", "others", "rule")
+#: How many cells a design has: two of its questions at the ends of the gradient, for a trial; the chief ones; all.
+Size: TypeAlias = Literal["few", "small", "full"]
+SIZES: tuple[Size, ...] = ("few", "small", "full")
 #: How the weight on one's own payoff is read: in the role that the prompt gives, or over all roles that one might have had.
 Standpoint: TypeAlias = Literal["role known", "veil"]
 STANDPOINTS: tuple[Standpoint, ...] = ("role known", "veil")
@@ -58,6 +61,13 @@ class Stakes:
             return None
         return self.own / (self.own - self.universal)
 
+    @property
+    def approves(self) -> str:
+        """The kappas between 0 and 1 at which one approves, in a word: "> 0.55", "< 0.7", "always", "never", "either"."""
+        if self.switch is not None:
+            return f"{'>' if self.universal > 0 else '<'} {float(self.switch):.3g}"
+        return {1.0: "always", 0.0: "never", 0.5: "either"}[self.answer(Fraction(1, 2))]
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -83,7 +93,6 @@ class HumanLine:
     Attributes:
         question: Which question it is about. says: The finding in one sentence. source: Who found it, in full.
         where: The factor levels that it is about. value: The approval in [0, 1], for figures; None for a finding without one.
-        recalled: The number is quoted from memory of the published text and was not checked against it here.
     """
 
     question: Question
@@ -91,7 +100,6 @@ class HumanLine:
     source: str
     where: Mapping[str, Level] = field(default_factory=dict)
     value: float | None = None
-    recalled: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class DilemmaFamily:
         paraphrases: How many ways there are of saying everything; at least three.
         story: The situation of a cell in words, by paraphrase from 0. wording: The question of a cell in words.
         stakes: What theory says about a cell. human: What people answered.
-        asked: Whether a cell makes sense. small: Whether it is in the small design.
+        asked: Whether a cell makes sense. small: Whether it is in the small design too.
         theory: The payoff model in a few sentences.
     """
 
@@ -132,12 +140,21 @@ class DilemmaFamily:
         """The factor on the x axis."""
         return next(iter(self.factors))
 
-    def cells(self, which: Literal["small", "full"]) -> Iterator[dict[str, Level]]:
-        """The cells of a design, questions varying fastest."""
+    def cells(self, which: Size) -> Iterator[dict[str, Level]]:
+        """The cells of a design, questions varying fastest; "few" is the ends of the gradient, for others and for oneself."""
+        kept: dict[str, Level] | None = None
+        ends = [self.factors[self.gradient][place] for place in (0, -1)]
         for levels in product(*self.factors.values(), QUESTIONS):
             cell = dict(zip((*self.factors, "question"), levels, strict=True))
-            if self.asked(cell) and (which == "full" or self.small(cell)):
-                yield cell
+            if not self.asked(cell) or (which != "full" and not self.small(cell)):
+                continue
+            if which == "few":
+                if kept is None and all(cell[factor] == level for factor, level in self.main.items()):
+                    kept = {factor: cell[factor] for factor in self.factors if factor != self.gradient}
+                alike = kept is not None and all(cell[factor] == level for factor, level in kept.items())
+                if not alike or cell[self.gradient] not in ends or cell["question"] not in ("own", "others"):
+                    continue
+            yield cell
 
     def scenario(self, cell: Cell) -> str:
         """A cell without its question, such as `people=10 aboard=alone perspective=passenger`."""

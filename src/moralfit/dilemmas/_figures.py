@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moralfit.dilemmas._family import QUESTIONS
+from moralfit.dilemmas._table import MEASURE_NAMES
 from moralfit.errors import RunError
 from moralfit.evaluate import short_names
 
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 _COLOURS = ("#7a7a7a", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _MARKS = ("o", "s", "D", "^", "v", "P", "X")
 _THEORY = "#303030"
-_DASHES = {"role known": (0, (5, 2)), "veil": (0, (1, 2))}
-_MEASURES = {"scale": "0-100 scale", "choice": "forced choice", "probability": "probability of the letter"}
+#: The types of theory that are drawn, by kappa, in colour and dashes.
+_TYPES = {0.0: ("#b03a2e", (0, (5, 2))), 0.5: ("#888888", (0, (1, 1.5))), 1.0: ("#1e8449", "-")}
+_MEASURES = {"stated": "in replies", "logits": "in the logits"}
+_MARKED = {"scale": "o", "choice": "s", "expected": "x", "probability": "+"}
 
 
 def write_figures(summary: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -69,66 +73,99 @@ def _look(summary: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
 
 
 def draw_approval(summary: Mapping[str, Any], family: Mapping[str, Any]) -> Figure:
-    """Approval by the gradient: a column for each question, a row for each way of answering; theory and people too."""
+    """Approval by the gradient, a column for each question: in replies, in the logits, and where theory changes its answer."""
     from matplotlib.figure import Figure
 
     look = _look(summary)
     levels = family["levels"]
     found = {(r["agent"], r["question"], r["measure"], r["factor"], r["level"]): r for r in family["rows"]}
-    figure = Figure(figsize=(13, 8.4), layout="constrained")
-    axes = figure.subplots(len(_MEASURES), len(QUESTIONS), sharex=True, sharey=True)
+    figure = Figure(figsize=(13, 9.2), layout="constrained")
+    axes = figure.subplots(len(_MEASURES) + 1, len(QUESTIONS), sharex=True, sharey="row")
     handles: dict[str, Any] = {}
-    for row, (measure, how) in enumerate(_MEASURES.items()):
-        for column, question in enumerate(QUESTIONS):
+    for column, question in enumerate(QUESTIONS):
+        for row, (measure, how) in enumerate(_MEASURES.items()):
             ax = axes[row][column]
             _theory_lines(ax, family, question, levels, handles)
             for number, (key, (name, colour, mark)) in enumerate(look.items()):
                 shift = (number - (len(look) - 1) / 2) * 0.12
-                points = [
-                    (place + shift, estimate["approval"])
-                    for place, level in enumerate(levels)
-                    if (estimate := found.get((key, question, measure, family["gradient"], level))) and estimate["approval"]
-                ]
-                handles.setdefault(name, _points(ax, points, colour, mark))
+                cells = [found.get((key, question, measure, family["gradient"], level)) for level in levels]
+                drawn = _points(ax, shift, [cell and cell["approval"] for cell in cells], colour, mark)
+                handles.setdefault(name, drawn)
             for line in family["human"]:
                 at = line["where"].get(family["gradient"])
                 if line["question"] == question and line["value"] is not None and at in levels:
                     people = ax.plot(levels.index(at), line["value"], "*", color="#c00000", markersize=13, zorder=5)
                     handles.setdefault("people", people[0])
-            if row == 0:
-                ax.set_title(family["questions"][question], fontsize=10)
-            if column == 0:
-                ax.set_ylabel(f"approval, {how}")
-            if row == len(_MEASURES) - 1:
-                ax.set_xlabel(family["axis"])
+            if all(found[key, question, measure, None, "all"]["approval"] is None for key in look):
+                ax.text(0.5, 0.5, "no reply can be read", transform=ax.transAxes, ha="center", color=_THEORY)
             _share_axis(ax)
-            ax.set_xticks(range(len(levels)), [str(level) for level in levels])
-            ax.set_xlim(-0.5, len(levels) - 0.5)
+            if column == 0:
+                ax.set_ylabel(f"approval in %, {how}")
+        axes[0][column].set_title(family["questions"][question], fontsize=10)
+        _switching_points(axes[-1][column], summary, family, question, handles)
+        axes[-1][column].set_xlabel(family["axis"])
+        axes[-1][column].set_xticks(range(len(levels)), [str(level) for level in levels])
+        axes[-1][column].set_xlim(-0.5, len(levels) - 0.5)
+    axes[-1][0].set_ylabel("kappa at which theory approves")
     where = ", ".join(f"{factor}: {level}" for factor, level in family["main"].items())
     figure.suptitle(f"{family['title']} ({where}); bars are 95 % intervals clustered by story", fontsize=11)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 
 def _theory_lines(ax: Axes, family: Mapping[str, Any], question: str, levels: Sequence[Any], handles: dict[str, Any]) -> None:
-    """What homo economicus, kappa = 1/2 and homo kantiensis answer, in both readings of one's own payoff."""
-    known = {(t["standpoint"], t["kappa"], t["level"]): t for t in family["theory"] if t["question"] == question}
-    kappas = sorted({kappa for _, kappa, _ in known})
-    greys = dict(zip(kappas, ("#b03a2e", *(["#888888"] * (len(kappas) - 2)), "#1e8449"), strict=True))
-    for standpoint, dashes in _DASHES.items():
-        for kappa in kappas:
-            values = [known[standpoint, kappa, level]["approval"] for level in levels]
-            if 0 < kappa < 1 and kappa != 0.5:
-                continue
-            if any(value is None for value in values):
-                continue
-            # A little apart, so that lines that agree are all seen.
-            lift = 0.012 * (kappas.index(kappa) - (len(kappas) - 1) / 2)
-            (line,) = ax.step(
-                range(len(levels)), [value + lift for value in values], where="mid", color=greys[kappa], linestyle=dashes,
-                linewidth=1.3, zorder=1,
-            )  # fmt: skip
-            handles.setdefault(f"theory, kappa = {kappa:g}, {standpoint}", line)
+    """What homo economicus, kappa = 1/2 and homo kantiensis answer, one's role being known."""
+    known = {
+        (t["kappa"], t["level"]): t["approval"]
+        for t in family["theory"]
+        if (t["question"], t["standpoint"]) == (question, "role known")
+    }
+    for number, (kappa, (colour, dashes)) in enumerate(_TYPES.items()):
+        values = [answer for level in levels if (answer := known.get((kappa, level))) is not None]
+        if len(values) < len(levels):
+            continue
+        # A little apart, so that lines that agree are all seen.
+        lift = 0.014 * (number - 1)
+        (line,) = ax.step(
+            range(len(levels)), [value + lift for value in values], where="mid", color=colour, linestyle=dashes,
+            linewidth=1.3, zorder=1,
+        )  # fmt: skip
+        handles.setdefault(f"theory, kappa = {kappa:g}, role known", line)
+
+
+def _switching_points(
+    ax: Axes, summary: Mapping[str, Any], family: Mapping[str, Any], question: str, handles: dict[str, Any]
+) -> None:
+    """The kappas at which theory changes its answer in the cells of each level, and those of the agents."""
+    for kappa in dict.fromkeys(agent["kappa"] for agent in summary["agents"] if agent["kappa"] is not None):
+        handles.setdefault("kappa of an agent", ax.axhline(kappa, color="#c8c8c8", linewidth=1, zorder=0))
+    found = {(s["standpoint"], s["level"]): s for s in family["switching"] if s["question"] == question}
+    for standpoint, (mark, shift) in {"role known": ("o", -0.1), "veil": ("d", 0.1)}.items():
+        for place, level in enumerate(family["levels"]):
+            for text in found[standpoint, level]["approves"]:
+                sign, _, kappa = text.partition(" ")
+                height = float(kappa) if kappa else {"always": 0.0, "never": _NEVER}.get(text)
+                if height is None:
+                    continue
+                below = sign == "<"
+                face = _THEORY if standpoint == "role known" else "white"
+                (line,) = ax.plot(
+                    place + shift,
+                    height,
+                    "v" if below else mark,
+                    color=_THEORY,
+                    markerfacecolor=face,
+                    markersize=6,
+                    clip_on=False,
+                )
+                handles.setdefault(f"approves {'below' if below else 'from here on'}, {standpoint}", line)
+    ax.set_ylim(-0.05, _NEVER + 0.05)
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1, _NEVER], ["0", ".25", ".5", ".75", "1", "never"])
+    _plain(ax)
+
+
+#: Where a type of theory is drawn that approves at no kappa.
+_NEVER = 1.15
 
 
 def draw_dilemma(summary: Mapping[str, Any], family: Mapping[str, Any]) -> Figure:
@@ -137,41 +174,43 @@ def draw_dilemma(summary: Mapping[str, Any], family: Mapping[str, Any]) -> Figur
 
     look = _look(summary)
     rows = {(row["agent"], row["measure"]): row for row in family["dilemma"]}
-    figure = Figure(figsize=(9, 1.6 + 0.62 * (len(look) + len(family["dilemma"][0]["theory"]))), layout="constrained")
+    types = family["dilemma"][0]["theory"]
+    figure = Figure(figsize=(10, 1.7 + 0.55 * len(look) + 0.33 * len(types)), layout="constrained")
     ax = figure.subplots()
-    labels = []
-    for place, (key, (name, colour, _)) in enumerate(look.items()):
-        labels.append(name)
-        for number, (measure, mark) in enumerate({"stated": "D", "scale": "o", "choice": "s", "probability": "x"}.items()):
+    labels: dict[float, str] = {}
+    place = 0.0
+    for key, (name, colour, _) in look.items():
+        labels[place] = name
+        for offset, (measure, mark) in {-0.17: ("stated", "D"), 0.17: ("logits", "o")}.items():
             gap = rows[key, measure]["gap"]
+            y = place + offset
             if gap is None:
+                ax.text(0.02, y, "no replies to compare", va="center", color=colour, fontsize=8)
                 continue
-            y = place + 0.19 * (number - 1.5)
-            ax.plot([gap["low"], gap["high"]], [y, y], color=colour, linewidth=2.4 if measure == "stated" else 1)
-            face = colour if mark in "Dx" else "white"
-            ax.plot(gap["estimate"], y, mark, color=colour, markersize=8 if measure == "stated" else 5, markerfacecolor=face)
-        if all(rows[key, measure]["gap"] is None for measure in ("stated", "probability")):
-            ax.text(0.02, place, "no answers", va="center", color=colour)
-    for place, (kappa, gaps) in enumerate(family["dilemma"][0]["theory"].items(), len(look)):
-        labels.append(f"theory, kappa = {kappa}")
+            ax.plot([gap["low"], gap["high"]], [y, y], color=colour, linewidth=2.2 if measure == "stated" else 1.2)
+            face = colour if measure == "stated" else "white"
+            ax.plot(gap["estimate"], y, mark, color=colour, markersize=7, markerfacecolor=face)
+        place += 1
+    for kappa, gaps in types.items():
+        labels[place] = f"theory, kappa = {kappa}"
         for standpoint, gap in gaps.items():
             if gap is not None:
-                face = _THEORY if standpoint == "role known" else "white"
-                ax.plot(
-                    gap, place, "|" if standpoint == "role known" else "d", color=_THEORY, markersize=12, markerfacecolor=face
-                )
+                known = standpoint == "role known"
+                aside = place + (-0.12 if known else 0.12)
+                ax.plot(gap, aside, "|" if known else "d", color=_THEORY, markersize=9 if known else 6, markerfacecolor="white")
+        place += 0.6
     for mark, text, size in (
-        ("D", "scale and choice", 8), ("o", "scale", 5), ("s", "choice", 5), ("x", "probability", 5),
-        ("|", "theory, role known", 12), ("d", "theory, veil", 9),
+        ("D", "replies", 7), ("o", "logits", 7), ("|", "theory, role known", 9), ("d", "theory, veil", 6)
     ):  # fmt: skip
-        face = "white" if mark in "osd" else _THEORY
+        face = _THEORY if mark == "D" else "white"
         ax.plot([], [], mark, color=_THEORY, markersize=size, markerfacecolor=face, label=text)
     ax.axvline(0, color="#b0b0b0", linewidth=0.8, zorder=0)
-    ax.set_yticks(range(len(labels)), labels)
-    ax.invert_yaxis()
+    ax.set_yticks(list(labels), list(labels.values()))
+    ax.set_ylim(place - 0.1, -0.6)
     ax.set_xlim(-1.05, 1.05)
-    ax.set_xlabel("approval of others' doing it less approval of doing it oneself")
-    ax.set_title(f"{family['title']}: the social dilemma of {family['act']}", fontsize=10)
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1], ["-100", "-50", "0", "+50", "+100"])
+    ax.set_xlabel("approval of others' doing it less approval of doing it oneself, in percentage points")
+    ax.set_title(f"{family['title']}: the social dilemma of {family['act']}, with 95 % intervals", fontsize=10)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     _plain(ax)
     return figure
@@ -199,34 +238,37 @@ def draw_quality(summary: Mapping[str, Any], family: Mapping[str, Any]) -> Figur
     left.set_yticks(places, labels)
     left.invert_yaxis()
     left.set_xlim(0, 1)
-    left.set_xlabel("share of replies")
+    left.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    left.set_xlabel("share of replies in %")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     _plain(left)
     for number, (key, (_, colour, _)) in enumerate(look.items()):
-        for offset, (measure, mark) in enumerate({"scale": "o", "choice": "s", "probability": "x"}.items()):
+        for offset, (measure, mark) in enumerate(_MARKED.items()):
             shift = next(o["shift"] for o in family["order"] if o["agent"] == key and o["measure"] == measure)
             if shift is not None:
-                y = number + 0.22 * (offset - 1)
-                right.plot([shift["low"], shift["high"]], [y, y], color=colour)
-                right.plot(shift["estimate"], y, mark, color=colour)
-    for mark, measure in (("o", "scale"), ("s", "choice"), ("x", "probability")):
-        right.plot([], [], mark, color=_THEORY, label=measure)
+                y = number + 0.2 * (offset - 1.5)
+                right.plot([shift["low"], shift["high"]], [y, y], color=colour, linewidth=1.2)
+                right.plot(shift["estimate"], y, mark, color=colour, markersize=6)
+    for measure, mark in _MARKED.items():
+        right.plot([], [], mark, color=_THEORY, label=MEASURE_NAMES[measure])
     right.axvline(0, color="#b0b0b0", linewidth=0.8, zorder=0)
     right.set_yticks(range(len(look)), [name for name, _, _ in look.values()])
     right.set_ylim(len(look) - 0.5, -0.5)
     right.set_xlim(-1.05, 1.05)
-    right.set_xlabel("approval where it is listed first, or at 100, less where it is last, or at 0")
-    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    right.set_xticks([-1, -0.5, 0, 0.5, 1], ["-100", "-50", "0", "+50", "+100"])
+    right.set_xlabel("approval where it is listed first, or at 100, less where last, or at 0, in points")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     _plain(right)
     return figure
 
 
-def _points(ax: Axes, points: Sequence[tuple[float, Mapping[str, float]]], colour: str, mark: str) -> Any:
-    """Estimates with their intervals, joined by a line."""
-    places = [place for place, _ in points]
-    values = [estimate["estimate"] for _, estimate in points]
-    for place, estimate in points:
-        ax.plot([place, place], [estimate["low"], estimate["high"]], color=colour, linewidth=1, alpha=0.7)
+def _points(ax: Axes, shift: float, estimates: Sequence[Mapping[str, float] | None], colour: str, mark: str) -> Any:
+    """Estimates by level with their intervals; a line joins neighbours."""
+    for place, estimate in enumerate(estimates):
+        if estimate is not None:
+            ax.plot([place + shift] * 2, [estimate["low"], estimate["high"]], color=colour, linewidth=1, alpha=0.7)
+    values = [nan if estimate is None else estimate["estimate"] for estimate in estimates]
+    places = [place + shift for place in range(len(values))]
     (line,) = ax.plot(places, values, color=colour, marker=mark, markersize=5, linewidth=1.4, zorder=3)
     return line
 

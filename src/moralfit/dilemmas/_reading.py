@@ -14,9 +14,7 @@ from typing import Literal
 
 from moralfit.dilemmas._design import LETTERS
 from moralfit.games import Decision, Game, Terminal
-from moralfit.words import Frame, Scene, parse_reply
-from moralfit.words._numbers import NUMBER_NAMES
-from moralfit.words._plain import BOX, plain
+from moralfit.words import BOX, NUMBER_NAMES, Frame, Scene, parse_reply, plain
 
 Status = Literal["answered", "refused", "unparseable"]
 
@@ -121,28 +119,59 @@ def _stated(text: str, start: int) -> float | None:
 
 
 def read_choice(reply: str, options: tuple[str, str]) -> Answer:
-    """Which of two options a reply takes, by its letter or in its words. A letter with the other's words is unparseable."""
+    """Which of two options a reply takes, by its letter or in its words. A letter with the other's words is unparseable.
+
+    Options that are only listed again, as the prompt lists them, are no answer.
+    """
+    reply = _LISTED.sub("\n", reply)
     parsed = parse_reply(_scene(), reply)
     text = plain(reply)
     said = [line for mark in _STRONG.finditer(text) for line in [text[mark.end() :].strip().split("\n")[0]]]
-    # The words of an option count where the answer stands, or in a reply that is too short for anything else.
-    place = said[-1] if said else text if len(text) < 80 else ""
+    # The words of an option count where the answer stands, or in a reply or a first line that says nothing else.
+    begins = text.split("\n")[0]
+    place = said[-1] if said else text if _only(text, options) else begins if _only(begins, options) else ""
     named = _named(place, options)
     if parsed.status == "answered":
         taken = LETTERS.index(parsed.actions[0])
         return Answer("unparseable") if named == 1 - taken else Answer("answered", taken)
-    if named is not None and _letters(place, options) <= {LETTERS[named]}:
+    if named is not None and _letters(place, options) <= {LETTERS[named]} and (said or not _contradicted(text, place, named)):
         return Answer("answered", named)
     return Answer("refused" if parsed.status == "refused" or _declines(reply, text) else "unparseable")
 
 
+_LISTED = re.compile(r"(?:^|(?<=\n))[^\w\n]*A ?[:.)-][^\n]+\n+[^\w\n]*B ?[:.)-][^\n]+(?:\n|$)")
+#: What may stand around the words of an option in a statement that takes it.
+_AROUND = (
+    r"i|we|you|would|will|should|could|d|ll|shall|must|want|wants|prefer|choose|pick|take|buy|say|think|want|to|the|a|an|that|it|this"
+    r"|my|our|answer|choice|option|decision|is|be|for|car|cars|person|people|they|others|other|everybody|everyone|somebody|there|else"
+    r"|model|have|has|do|get|go|with|of|them|these|right|thing|moral|best|vote|so|therefore|letter|them|what|which|one|b"
+)
+
+
+def _words(text: str) -> str:
+    """The words of a text alone, in small letters."""
+    return " ".join(re.findall(r"[\w']+", text.casefold()))
+
+
+def _only(text: str, options: tuple[str, str]) -> bool:
+    """Whether a text says nothing but what one takes."""
+    rest = _words(text)
+    for option in sorted(options, key=len, reverse=True):
+        rest = re.sub(rf"\b{re.escape(_words(option))}\b", " ", rest)
+    return re.fullmatch(rf"\s*(?:(?:{_AROUND})\b\s*)*", rest) is not None
+
+
+def _contradicted(text: str, place: str, named: int) -> bool:
+    """Whether what follows a first line that takes an option speaks for the other's letter."""
+    return bool(re.search(rf"(?<![\w']){LETTERS[1 - named]}(?![\w'])", text[len(place) :]))
+
+
 def _named(text: str, options: tuple[str, str]) -> int | None:
     """The one option whose words stand in `text`, not denied."""
-    rest = " ".join(re.findall(r"[\w']+", text.casefold()))
+    rest = _words(text)
     found = set()
     for place in sorted((0, 1), key=lambda option: -len(options[option])):
-        words = " ".join(re.findall(r"[\w']+", options[place].casefold()))
-        rest, count = re.subn(rf"\b{re.escape(words)}\b", " ", rest)
+        rest, count = re.subn(rf"\b{re.escape(_words(options[place]))}\b", " ", rest)
         if count:
             found.add(place)
     if len(found) != 1 or re.search(r"\b(?:not|never|no|nor|neither|or|rather|instead|either|both|\w+n't)\b", rest):

@@ -17,13 +17,18 @@ import pandas as pd
 
 from moralfit.dilemmas._ask import SCHEMA, Record
 from moralfit.dilemmas._design import FORMATS, Item, balance
-from moralfit.dilemmas._family import QUESTIONS, STANDPOINTS, DilemmaFamily
+from moralfit.dilemmas._family import QUESTIONS, DilemmaFamily
+from moralfit.dilemmas._theory import Theory
 from moralfit.evaluate import cluster_rate, sensitivity
 from moralfit.games import exact
 
 Estimate = dict[str, float]
-#: `probability` is the weight of approval among the two letters of a forced choice, read off the model without reasoning.
-MEASURES = (*FORMATS, "probability")
+#: Two are stated in replies, and two are read off the model as if it answered without reasoning: the number that it expects of
+#: itself on a scale, and the weight of approval among the two letters of a forced choice.
+READ = {"expected": "scale", "probability": "choice"}
+MEASURES = (*FORMATS, *READ)
+#: Scales and forced choices together: what was said, and what was read off the model.
+POOLED = ("stated", "logits")
 #: The kappas that theory always speaks of: homo economicus, half-way, and homo kantiensis.
 _KAPPAS = (Fraction(0), Fraction(1, 2), Fraction(1))
 
@@ -45,16 +50,19 @@ def summarise(
                 factor. levels: The levels of that factor. main: What `rows` without a factor, `dilemma`, `sensitivity` and
                 `switching` are about, such as `{"perspective": "passenger"}`. questions: Each question in a few words.
             balance: How often each paraphrase and order was asked.
-            human: `question`, `says`, `source`, `where`, `value` (in [0, 1], or None), `recalled`.
+            human: `question`, `says`, `source`, `where`, `value` (in [0, 1], or None).
             theory: `kappa`, `name`, `standpoint` ("role known" or "veil"), `question`, `level` (or "all"), `approval`: the
                 mean answer of theory over the cells that `rows` has there.
             switching: `question`, `level`, `standpoint`, `cells`: how many, `kappas`: the different switching points of those
-                that have one, ascending, and `beyond`: how many of the cells do not approve at kappa = 1 (ties included).
-            rows: `agent`, `question`, `measure` ("scale", "choice", "probability"), `factor` and `level` (None and "all" over
-                the main cells), `n` asked, `answered`, `stories`, `approval` (estimate, low, high in [0, 1], or None).
-                A factor of `main` itself, such as perspective, is compared over the scenarios that all its levels share.
-            dilemma: `agent`, `measure` (and "stated": scale and choice together), `gap` (estimate, low, high in [-1, 1], or
-                None), `others`, `own` (approval), `stories`, `theory`: by kappa as text and standpoint, the gap of theory.
+                that have one, ascending, `beyond`: how many of the cells do not approve at kappa = 1 (ties included), and
+                `approves`: for which kappas one approves in each cell, in a word, each once: "> 0.55", "always", "never".
+            rows: `agent`, `question`, `measure` ("scale" and "choice" as replied, "expected" and "probability" as read off
+                the model for them, "stated" for both replies together, "logits" for both readings), `factor` and `level`
+                (None and "all" over the main cells), `n` asked, `answered`, and of their replies `refused` and `unparseable`,
+                `stories`, `approval` (estimate, low, high in [0, 1], or None). A factor of `main` itself, such as
+                perspective, is compared over the scenarios that all its levels share.
+            dilemma: `agent`, `measure`, `gap` (estimate, low, high in [-1, 1], or None), `others`, `own` (approval),
+                `stories`, `theory`: by kappa as text and standpoint, the gap of theory.
             sensitivity: `agent`, `question`, `measure`, `change`: approval at the last level of the gradient less at the
                 first (estimate, low, high, or None), `theory`: as in dilemma.
             order: `agent`, `measure`, `shift`: approval where it is listed first (or the upper end of the scale) less where
@@ -64,7 +72,7 @@ def summarise(
     """
     frame = pd.DataFrame.from_records(list(records), exclude=["prompt", "reply", "seed", "item"])
     frame = pd.concat([frame, pd.DataFrame(list(frame["cell"])).drop(columns="question")], axis=1)
-    for column in ("approval", "probability"):
+    for column in ("approval", *READ):
         # All missing, they would be objects.
         frame[column] = frame[column].astype(float)
     return {
@@ -95,7 +103,7 @@ def _family(
 ) -> dict[str, Any]:
     main = frame[_is_main(family, frame)]
     cells = main.drop_duplicates(["scenario", "question"])
-    theory = _Theory(family, cells, kappas)
+    theory = Theory(family, cells, kappas)
     levels = [level for level in family.factors[family.gradient] if level in set(frame[family.gradient])]
     return {
         "title": family.title,
@@ -115,7 +123,7 @@ def _family(
         "dilemma": [
             {**_gap(main[main["agent"] == agent], measure), "agent": agent, "measure": measure, "theory": theory.gaps()}
             for agent in agents
-            for measure in ("stated", *MEASURES)
+            for measure in (*POOLED, *MEASURES)
         ],
         "sensitivity": [
             {
@@ -127,7 +135,7 @@ def _family(
             }
             for agent in agents
             for question in QUESTIONS
-            for measure in MEASURES
+            for measure in (*POOLED, *MEASURES)
         ],
         "order": [
             {"agent": agent, "measure": measure, **_order(frame[frame["agent"] == agent], measure)}
@@ -147,85 +155,6 @@ def _family(
     }
 
 
-# --- Theory
-
-
-class _Theory:
-    """What the types of theory answer, averaged over the cells that the rows are about."""
-
-    def __init__(self, family: DilemmaFamily, cells: pd.DataFrame, kappas: Sequence[Fraction]) -> None:
-        self.family, self.kappas = family, kappas
-        self.cells = list(cells["cell"])
-
-    def mean(self, kappa: Fraction, standpoint: Any, question: str, level: Any = "all") -> float | None:
-        """The mean answer to a question, at one level of the gradient or over all."""
-        found = [
-            self.family.stakes(cell, standpoint).answer(kappa)
-            for cell in self.cells
-            if cell["question"] == question and level in ("all", cell[self.family.gradient])
-        ]
-        return float(np.mean(found)) if found else None
-
-    def rows(self, levels: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        for kappa in self.kappas:
-            for standpoint in STANDPOINTS:
-                for question in QUESTIONS:
-                    for level in ("all", *levels):
-                        yield {
-                            "kappa": float(kappa),
-                            "name": "homo economicus" if kappa == 0 else f"homo moralis (kappa = {float(kappa):g})",
-                            "standpoint": standpoint,
-                            "question": question,
-                            "level": level,
-                            "approval": self.mean(kappa, standpoint, question, level),
-                        }
-
-    def switching(self, levels: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        for standpoint in STANDPOINTS:
-            for question in QUESTIONS:
-                for level in levels:
-                    stakes = [
-                        self.family.stakes(cell, standpoint)
-                        for cell in self.cells
-                        if cell["question"] == question and cell[self.family.gradient] == level
-                    ]
-                    points = sorted({float(s.switch) for s in stakes if s.switch is not None})
-                    yield {
-                        "question": question,
-                        "level": level,
-                        "standpoint": standpoint,
-                        "kappas": points,
-                        "cells": len(stakes),
-                        "beyond": sum(s.answer(1) < 1 for s in stakes),
-                    }
-
-    def gaps(self) -> dict[str, dict[str, float | None]]:
-        """Others' doing it less one's own, by kappa and standpoint, over the scenarios in which both are asked."""
-        return {f"{float(k):g}": {s: self._gap(k, s) for s in STANDPOINTS} for k in self.kappas}
-
-    def _gap(self, kappa: Fraction, standpoint: Any) -> float | None:
-        answers: dict[str, dict[str, float]] = {}
-        for cell in self.cells:
-            scenario = answers.setdefault(self.family.scenario(cell), {})
-            scenario[cell["question"]] = self.family.stakes(cell, standpoint).answer(kappa)
-        both = [found["others"] - found["own"] for found in answers.values() if {"others", "own"} <= set(found)]
-        return float(np.mean(both)) if both else None
-
-    def changes(self, question: str, levels: Sequence[Any]) -> dict[str, dict[str, float | None]]:
-        """The last level's approval less the first's, by kappa and standpoint."""
-        found: dict[str, dict[str, float | None]] = {}
-        for kappa in self.kappas:
-            found[f"{float(kappa):g}"] = {}
-            for standpoint in STANDPOINTS:
-                ends = [self.mean(kappa, standpoint, question, level) for level in (levels[0], levels[-1])]
-                low, high = ends
-                found[f"{float(kappa):g}"][standpoint] = None if low is None or high is None else high - low
-        return found
-
-
-# --- What agents said
-
-
 def _is_main(family: DilemmaFamily, frame: pd.DataFrame) -> Any:
     keep = pd.Series(True, index=frame.index)
     for factor, level in family.main.items():
@@ -235,27 +164,57 @@ def _is_main(family: DilemmaFamily, frame: pd.DataFrame) -> Any:
 
 def _measured(group: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, pd.Series]:
     """The records asked in a measure's format, and their values, missing where there was no answer."""
-    asked = group if measure == "stated" else group[group["format"] == ("choice" if measure == "probability" else measure)]
-    return asked, asked["probability" if measure == "probability" else "approval"].astype(float)
+    asked = group if measure in POOLED else group[group["format"] == READ.get(measure, measure)]
+    if measure == "logits":
+        return asked, asked["expected"].fillna(asked["probability"])
+    return asked, asked[measure if measure in READ else "approval"].astype(float)
 
 
 def _rate(group: pd.DataFrame, measure: str) -> dict[str, Any]:
     asked, values = _measured(group, measure)
     known = values.notna()
-    estimate = cluster_rate(values[known].tolist(), asked["story"][known].tolist()) if known.any() else None
+    estimate = _mean(values[known], asked["story"][known], measure) if known.any() else None
     return {
         "n": len(asked),
         "answered": int(known.sum()),
+        "refused": int((asked["status"] == "refused").sum()),
+        "unparseable": int((asked["status"] == "unparseable").sum()),
         "stories": int(asked["story"][known].nunique()),
         "approval": estimate,
     }
+
+
+def _mean(values: pd.Series, stories: pd.Series, measure: str) -> Estimate:
+    """A mean in [0, 1] with a clustered interval.
+
+    What is stated is mostly 0 or 1, and gets a proportion's interval. What is read off a model varies much less than that: its
+    interval is that of a mean of clusters (linearised; Cochran 1977), with Student's t, if there are at least three.
+    """
+    share = cluster_rate(values.tolist(), stories.tolist())
+    if measure not in (*READ, "logits"):
+        return share
+    mean, influence = share["estimate"], (values - values.mean()).groupby(stories).sum() / len(values)
+    half = _half_width(influence)
+    return share if half is None else {"estimate": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
+
+
+def _half_width(influence: pd.Series) -> float | None:
+    """Half a 95 % interval from what each cluster adds to an estimate; None where they do not differ, or are one or two.
+
+    From two clusters, Student's t has an interval that says nothing; a proportion's is wide enough and does.
+    """
+    from scipy.stats import t
+
+    count = len(influence)
+    error = sqrt(float((influence**2).sum()) * count / (count - 1)) if count > 2 else 0.0
+    return error * float(t.ppf(0.975, count - 1)) if error > 1e-9 else None
 
 
 def _rows(family: DilemmaFamily, frame: pd.DataFrame, agent: str) -> Iterator[dict[str, Any]]:
     for question in QUESTIONS:
         group = frame[frame["question"] == question]
         main = group[_is_main(family, group)]
-        for measure in MEASURES:
+        for measure in (*POOLED, *MEASURES):
             head = {"agent": agent, "question": question, "measure": measure}
             yield {**head, "factor": None, "level": "all", **_rate(main, measure)}
             for factor, levels in family.factors.items():
@@ -278,7 +237,8 @@ def _gap(main: pd.DataFrame, measure: str) -> dict[str, Any]:
     """Approval of others' doing it less of doing it oneself, over the stories to which both were answered.
 
     The interval is that of a difference of two ratio estimates with clusters (linearised; Cochran 1977), with Student's t.
-    Where no reply differs from its mean, it is Newcombe's (1998) from the two clustered intervals instead.
+    Where no reply differs from its mean, or there are but two stories, it is Newcombe's (1998) from the two clustered
+    intervals instead.
     """
     asked, values = _measured(main, measure)
     known = asked.assign(value=values)[values.notna()]
@@ -287,16 +247,11 @@ def _gap(main: pd.DataFrame, measure: str) -> dict[str, Any]:
     if not both:
         return {"gap": None, "others": None, "own": None, "stories": 0}
     others, own = (part[part["story"].isin(both)] for part in parts.values())
-    rates = [cluster_rate(part["value"].tolist(), part["story"].tolist()) for part in (others, own)]
+    rates = [_mean(part["value"], part["story"], measure) for part in (others, own)]
     gap = rates[0]["estimate"] - rates[1]["estimate"]
     influence = (others["value"] - rates[0]["estimate"]).groupby(others["story"]).sum() / len(others)
     influence = influence - (own["value"] - rates[1]["estimate"]).groupby(own["story"]).sum() / len(own)
-    count = len(both)
-    error = sqrt(float((influence**2).sum()) * count / (count - 1)) if count > 1 else 0.0
-    if error > 1e-9:
-        from scipy.stats import t
-
-        half = error * float(t.ppf(0.975, count - 1))
+    if (half := _half_width(influence)) is not None:
         low, high = gap - half, gap + half
     else:
         (a, b) = rates
@@ -306,7 +261,7 @@ def _gap(main: pd.DataFrame, measure: str) -> dict[str, Any]:
         "gap": {"estimate": gap, "low": max(-1.0, low), "high": min(1.0, high)},
         "others": rates[0],
         "own": rates[1],
-        "stories": count,
+        "stories": len(both),
     }
 
 
@@ -315,14 +270,20 @@ def _change(group: pd.DataFrame, measure: str, family: DilemmaFamily, levels: Se
     asked, values = _measured(ends, measure)
     known = values.notna()
     last = asked[family.gradient] == levels[-1]
-    return _difference(values[known], last[known], asked["story"][known])
+    return _difference(values[known], last[known], asked["story"][known], measure)
 
 
-def _difference(values: pd.Series, first: pd.Series, clusters: pd.Series) -> Estimate | None:
+def _difference(values: pd.Series, first: pd.Series, clusters: pd.Series, measure: str) -> Estimate | None:
     """Mean where `first` holds less mean elsewhere, with a clustered interval; None where one side is empty."""
     if values.empty:
         return None
-    return sensitivity(values.tolist(), first.tolist(), clusters.tolist())
+    stated = sensitivity(values.tolist(), first.tolist(), clusters.tolist())
+    if stated is None or measure not in (*READ, "logits"):
+        return stated
+    means = values.groupby(first).transform("mean")
+    influence: pd.Series = (values - means) / np.where(first, first.sum(), -(~first).sum())
+    half, gap = _half_width(influence.groupby(clusters).sum()), stated["estimate"]
+    return stated if half is None else {"estimate": gap, "low": max(-1.0, gap - half), "high": min(1.0, gap + half)}
 
 
 def _order(group: pd.DataFrame, measure: str) -> dict[str, Any]:
@@ -331,10 +292,10 @@ def _order(group: pd.DataFrame, measure: str) -> dict[str, Any]:
     values, asked = values[known], asked[known]
     first = asked["approve_first"].astype(bool)
     taken = None
-    if measure != "scale" and known.any():
+    if measure not in ("scale", "expected") and known.any():
         as_first = values.where(first, 1 - values)
-        taken = cluster_rate(as_first.tolist(), asked["story"].tolist())
-    return {"shift": _difference(values, first, asked["story"]), "first_option": taken}
+        taken = _mean(as_first, asked["story"], measure)
+    return {"shift": _difference(values, first, asked["story"], measure), "first_option": taken}
 
 
 def _paraphrases(group: pd.DataFrame, measure: str) -> dict[str, Any]:

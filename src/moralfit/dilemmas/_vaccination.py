@@ -81,7 +81,8 @@ def story(cell: Cell, paraphrase: int) -> str:
             "unable": "You live there, and for medical reasons you cannot be vaccinated.",
             "observer": "You live elsewhere and cannot catch it.",
         }[perspective]
-        now = "none of the others there is" if share == 0 else f"{share} of 100 others there are"
+        whom = "people" if perspective == "observer" else "others"
+        now = f"none of the {whom} there is" if share == 0 else f"{share} of 100 {whom} there are"
         ill = "nobody who is unvaccinated catches it" if sick == 0 else f"{sick} of 100 who are unvaccinated catch it"
         never = "" if share == 0 else f"If nobody were vaccinated, {most} of 100 would catch it. "
         return (
@@ -96,7 +97,8 @@ def story(cell: Cell, paraphrase: int) -> str:
             "unable": "You are one of the residents, but your health does not allow you to have the shot.",
             "observer": "You do not live there, and the disease cannot reach you.",
         }[perspective]
-        now = "none of the others has" if share == 0 else f"{share} % of the others have"
+        whom = "people there" if perspective == "observer" else "others"
+        now = f"none of the {whom} has" if share == 0 else f"{share} % of the {whom} have"
         chance = "no chance at all" if sick == 0 else f"a chance of {sick} %"
         never = "" if share == 0 else f"{most} % if nobody had the shot, and "
         return (
@@ -111,13 +113,14 @@ def story(cell: Cell, paraphrase: int) -> str:
         "unable": "Imagine that you live in a town, and that a condition keeps you from being vaccinated. It is a place",
         "observer": "Imagine that you hear of a town far from yours, where you never go. It is a place",
     }[perspective]
-    now = "None of its other people has" if share == 0 else f"Among its other people, {share} in 100 have"
+    whom = "people" if perspective == "observer" else "other people"
+    now = f"None of its {whom} has" if share == 0 else f"Among its {whom}, {share} in 100 have"
     last = " You yourself have not decided yet." if perspective == "resident" else ""
     ill = "nobody without a vaccination falls ill" if sick == 0 else f"{sick} in 100 without a vaccination fall ill"
     never = "" if share == 0 else f"Without any vaccination it would be {most} in 100. "
     return (
         f"{you} where a fever is about that lasts {ILLNESS} days. Vaccination keeps it away, but costs {burden} days of "
-        f"a milder fever. {now} been vaccinated, and as things are, {ill}. {never}If all were vaccinated, nobody would fall "
+        f"fever too. {now} been vaccinated, and as things are, {ill}. {never}If all were vaccinated, nobody would fall "
         f"ill.{last}"
     )
 
@@ -141,7 +144,7 @@ def wording(cell: Cell, paraphrase: int) -> Wording:
         choice = (
             "What should somebody there who is unvaccinated do?",
             "Somebody there thinks about having the shot. What should that person do?",
-            "What is the right thing for somebody there?",
+            "What is the right thing for somebody there who could be vaccinated?",
         )
     elif cell["question"] == "own":
         scale = (
@@ -154,16 +157,18 @@ def wording(cell: Cell, paraphrase: int) -> Wording:
         ]
         choice = ("What would you do?", "Will you have the shot?", "What do you decide to do?")
     elif cell["question"] == "others":
+        # Somebody from elsewhere is none of them.
+        whom, everybody = ("people", "everybody") if cell["perspective"] == "observer" else ("others", "everybody else")
         scale = (
-            "How much would you want the others there to get vaccinated?",
-            "Should the others there have the shot?",
-            "How good would it be if everybody else there were vaccinated?",
+            f"How much would you want the {whom} there to get vaccinated?",
+            f"Should the {whom} there have the shot?",
+            f"How good would it be if {everybody} there were vaccinated?",
         )
         ends = (("not at all", "very much"), ("they should not", "they should"), ("very bad", "very good"))[paraphrase]
         choice = (
-            "What do you want the others there to do who are unvaccinated?",
-            "What should the others there do who have not had the shot?",
-            "What would you rather have everybody else there do?",
+            f"What do you want the {whom} there to do who are unvaccinated?",
+            f"What should the {whom} there do who have not had the shot?",
+            f"What would you rather have {everybody} there do?",
         )
     else:
         law = (
@@ -205,7 +210,7 @@ VACCINATION = DilemmaFamily(
         "moral": "getting vaccinated is moral",
         "own": "would get vaccinated",
         "others": "others should get vaccinated",
-        "rule": "a law that makes everyone",
+        "rule": "a law that requires it",
     },
     paraphrases=3,
     story=story,

@@ -310,10 +310,16 @@ VEHICLES = DilemmaFamily(
             "moral", "approval of sacrificing the passenger is 23 % when one pedestrian is saved", _PAPER, {"people": 1}, 0.23
         ),
         HumanLine(
+            "moral",
+            "with a member of the family aboard, sacrificing the passengers is still rated above the middle of the scale "
+            "(95 % interval of the mean 54 to 66)",
+            _PAPER,
+            {"aboard": "family"},
+        ),
+        HumanLine(
             "own", "willingness to buy such a car falls with a member of the family aboard", _PAPER, {"aboard": "family"}
         ),
         HumanLine("rule", "willingness to buy falls by about two thirds where a law makes cars swerve", _PAPER),
-        HumanLine("rule", "median likelihood of buying 59 of 100 without such a law and 21 with it", _PAPER, recalled=True),
         HumanLine(
             "moral", "passengers and pedestrians favour what protects themselves, less so where more lives are at stake", _MAYER
         ),

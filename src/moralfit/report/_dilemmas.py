@@ -22,10 +22,12 @@ _Share = Annotated[float, Field(ge=-1e-9, le=1 + 1e-9)]
 _Count = Annotated[int, Field(ge=0)]
 _Level = int | str
 _REMEDY = "run moralfit.dilemmas again to rewrite it"
-#: What is drawn and tabulated: the share of forced choices that approve.
-_MEASURE = "choice"
+#: What is drawn and tabulated, scales and forced choices together: what was replied, and what was read off the model.
+_MEASURES = {"stated": "replies", "logits": "logits"}
 #: The reading of one's own payoff by which theory is drawn: one knows the role that the prompt gives.
 _STANDPOINT = "role known"
+#: How bases that are told something look, after the first.
+_TOLD = ("other-4", "other-5", "other-1", "other-2")
 
 
 class DilemmaAgent(Agent):
@@ -66,7 +68,6 @@ class Human(Stored):
     source: str
     where: dict[str, _Level] = Field(default_factory=dict)
     value: _Share | None = None
-    recalled: bool = False
 
 
 class Gap(Stored):
@@ -119,9 +120,10 @@ class DilemmaSummary(Stored):
 
 @dataclass(frozen=True)
 class DilemmaLine:
-    """One agent in the table: approval of each question, the social dilemma, and replies without an answer."""
+    """One agent in the table, in replies or logits: approval of each question, the social dilemma, replies without answer."""
 
     agent: Agent
+    by: str
     approvals: tuple[ShareEstimate | None, ...]
     gap: Estimate | None
     refused: float | None
@@ -177,6 +179,9 @@ def dilemmas(folder: Path) -> Dilemmas | None:
             raise RunError(f"{path}: damaged ({key} speaks of agent {unknown[0]!r}, which is not listed); {_REMEDY}")
     agents = sorted(summary.agents, key=lambda agent: {"base": 0, "prompted": 1}.get(agent.kind, 2))
     labels, styles = agent_labels(agents), agent_styles(agents)
+    told = [agent.key for agent in agents if agent.kind == "prompted"]
+    # Bases that are told different things would look the same.
+    styles |= dict(zip(told[1:], _TOLD, strict=False))
     sections = tuple(
         _section(number, family, agents, labels, styles) for number, family in enumerate(summary.families.values(), 1)
     )
@@ -201,24 +206,27 @@ def _section(
     for place, (question, title) in enumerate(family.questions.items(), 1):
         drawing = _gradient(f"dilemma-{number}-{place}", family, question, agents, styles, kappas)
         panels.append(Panel(title[:1].upper() + title[1:], (drawing,)))
-    gaps = {line.agent: line for line in family.dilemma if line.measure == "stated"}
+    gaps = {(line.agent, line.measure): line for line in family.dilemma if line.measure in _MEASURES}
     if gaps:
         panels.append(Panel("The social dilemma", (_gap_figure(number, family, agents, labels, styles, gaps),)))
-    total = {(row.agent, row.question): row for row in family.rows if row.factor is None and row.measure == _MEASURE}
+    total = {(row.agent, row.question, row.measure): row for row in family.rows if row.factor is None}
     lines = []
     for agent in agents:
-        found = [total.get((agent.key, question)) for question in family.questions]
         outcomes = [outcome for outcome in family.outcomes if outcome.agent == agent.key]
-        gap = gaps.get(agent.key)
-        lines.append(
-            DilemmaLine(
-                agent,
-                tuple(row.approval if row else None for row in found),
-                gap.gap if gap else None,
-                _weighted([(outcome.refused, outcome.n) for outcome in outcomes]),
-                _weighted([(outcome.unparseable, outcome.n) for outcome in outcomes]),
+        for measure, by in _MEASURES.items():
+            found = [total.get((agent.key, question, measure)) for question in family.questions]
+            gap = gaps.get((agent.key, measure))
+            replied = outcomes if measure == "stated" else []
+            lines.append(
+                DilemmaLine(
+                    agent,
+                    by,
+                    tuple(row.approval if row else None for row in found),
+                    gap.gap if gap else None,
+                    _weighted([(outcome.refused, outcome.n) for outcome in replied]),
+                    _weighted([(outcome.unparseable, outcome.n) for outcome in replied]),
+                )
             )
-        )
     where = ", ".join(f"{factor}: {level}" for factor, level in family.main.items())
     return DilemmaSection(family, where, tuple(panels), tuple(lines), _types(family, kappas, gaps))
 
@@ -229,7 +237,7 @@ def _weighted(shares: Sequence[tuple[float, int]]) -> float | None:
 
 
 def _types(
-    family: DilemmaFamily, kappas: Sequence[float], gaps: Mapping[str, Gap]
+    family: DilemmaFamily, kappas: Sequence[float], gaps: Mapping[tuple[str, str], Gap]
 ) -> tuple[tuple[str, tuple[float | None, ...], float | None], ...]:
     """What theory answers over all that the totals are about."""
     found = []
@@ -262,7 +270,7 @@ def _gradient(
     styles: Mapping[str, str],
     kappas: Sequence[float],
 ) -> Markup:
-    """Approval by the factor that figures have on their x axis: agents with intervals, theory as steps, people as stars."""
+    """Approval by the factor that figures have on their x axis: replies and, open, logits; theory as steps, people as stars."""
     height, places = 230, range(len(family.levels))
     with quiet():
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="none")
@@ -278,22 +286,28 @@ def _gradient(
             answers = [answer for answer in found_answers if answer is not None]
             if len(answers) == len(found_answers):
                 axes.step(places, answers, where="mid", color=INKS["ink"], lw=1.3, ls=dashes, zorder=1)
+        found = {
+            (row.agent, row.measure, row.level): row.approval
+            for row in family.rows
+            if (row.question, row.factor) == (question, family.gradient)
+        }
         for number, agent in enumerate(agents):
-            shift = 0.1 * (number - (len(agents) - 1) / 2)
-            found = {
-                row.level: row.approval
-                for row in family.rows
-                if (row.agent, row.question, row.measure, row.factor) == (agent.key, question, _MEASURE, family.gradient)
-            }
-            style, drawn = styles[agent.key], []
-            for place, level in zip(places, family.levels, strict=True):
-                if (estimate := found.get(level)) is not None:
-                    drawn.append((place + shift, estimate.estimate))
-                    if estimate.low is not None and estimate.high is not None:
+            style = styles[agent.key]
+            for measure in _MEASURES:
+                stated = measure == "stated"
+                shift = 0.13 * (number - (len(agents) - 1) / 2) + (-0.03 if stated else 0.03)
+                estimates = [found.get((agent.key, measure, level)) for level in family.levels]
+                for place, estimate in zip(places, estimates, strict=True):
+                    if estimate is not None and estimate.low is not None and estimate.high is not None:
                         ends = (estimate.low, estimate.high)
-                        axes.plot([place + shift] * 2, ends, color=INKS[style], lw=2, alpha=0.5, zorder=2)
-            if drawn:
-                axes.plot(*zip(*drawn, strict=True), MARKERS[style], color=INKS[style], ls="-", lw=1, ms=6, zorder=3)
+                        axes.plot([place + shift] * 2, ends, color=INKS[style], lw=2 if stated else 1, alpha=0.5, zorder=2)
+                if any(estimates):
+                    values = [estimate.estimate if estimate else float("nan") for estimate in estimates]
+                    face = INKS[style] if stated else INKS["paper"]
+                    axes.plot(
+                        [place + shift for place in places], values, MARKERS[style], color=INKS[style], mfc=face,
+                        ls="-" if stated else "", lw=1, ms=6 if stated else 5, zorder=3,
+                    )  # fmt: skip
         for line in family.human:
             at = line.where.get(family.gradient)
             if line.question == question and line.value is not None and at is not None and at in family.levels:
@@ -314,15 +328,16 @@ def _gap_figure(
     agents: Sequence[DilemmaAgent],
     labels: Mapping[str, str],
     styles: Mapping[str, str],
-    gaps: Mapping[str, Gap],
+    gaps: Mapping[tuple[str, str], Gap],
 ) -> Markup:
     lines = []
     for agent in agents:
-        found = gaps.get(agent.key)
+        known = [gaps.get((agent.key, measure)) for measure in _MEASURES]
         theory = None
-        if found is not None and agent.kappa is not None:
-            theory = found.theory.get(f"{agent.kappa:g}", {}).get(_STANDPOINT)
-        lines.append(Line(labels[agent.key], styles[agent.key], (found.gap if found else None,), (theory,), "no answers"))
+        if known[0] is not None and agent.kappa is not None:
+            theory = known[0].theory.get(f"{agent.kappa:g}", {}).get(_STANDPOINT)
+        values = tuple(gap.gap if gap else None for gap in known)
+        lines.append(Line(labels[agent.key], styles[agent.key], values, (theory,) * len(values), "no answers"))
     title = f"{family.title}: approval for others less for oneself"
     axis = "others should, less would oneself"
     return forest(f"dilemma-{number}-gap", title, [Group("", tuple(lines))], axis, "difference")

@@ -242,7 +242,19 @@ def _draw_line(axes: Axes, line: Line, middle: float, on: Scale) -> None:
             _mark(axes, estimate, y, line.style, on, filled=part == 0, size=6.4, width=2.2)
     if not any(line.values):
         centre = (on.low + on.high) / 2
-        axes.text(centre, middle, clean(line.empty), size=11, color=INKS["muted"], ha="center", va="center_baseline")
+        # On paper of its own, since theory may stand where the words do.
+        paper = {"facecolor": INKS["paper"], "edgecolor": "none", "pad": 1.5}
+        axes.text(
+            centre,
+            middle,
+            clean(line.empty),
+            size=11,
+            color=INKS["muted"],
+            ha="center",
+            va="center_baseline",
+            bbox=paper,
+            zorder=5,
+        )
 
 
 def _mark(axes: Axes, estimate: Interval, y: float, style: str, on: Scale, *, filled: bool, size: float, width: float) -> None:
