@@ -14,11 +14,15 @@ from moralfit.pricing import LogitMarket, Period, View
 
 @dataclass
 class ScriptedChat:
-    """Answers with `answer(prompt, seed)`, the last conversation first, and remembers what it was asked."""
+    """Answers with `answer(prompt, seed)`, the last conversation first, and remembers what it was asked.
+
+    `begun` has what the answers of a call go on from, of the calls in which there was anything.
+    """
 
     answer: Callable[[str, str], str]
     calls: list[list[tuple[str, str]]] = field(default_factory=list)
     marks: list[str | None] = field(default_factory=list)
+    begun: list[list[str]] = field(default_factory=list)
 
     def replies(
         self,
@@ -27,10 +31,13 @@ class ScriptedChat:
         mark: str | None = None,
         line: Callable[[int, str], Line | None] | None = None,
     ) -> Iterator[Reply]:
-        self.calls.append([(c[-1]["content"], seed) for c, seed in zip(conversations, seeds, strict=True)])
+        if begun := [c[-1]["content"] for c in conversations if c[-1]["role"] == "assistant"]:
+            self.begun.append(begun)
+        prompts = [next(m["content"] for m in reversed(c) if m["role"] == "user") for c in conversations]
+        self.calls.append(list(zip(prompts, seeds, strict=True)))
         self.marks.append(mark)
         for position in reversed(range(len(conversations))):
-            yield Reply(position, self.answer(conversations[position][-1]["content"], seeds[position]))
+            yield Reply(position, self.answer(prompts[position], seeds[position]))
 
 
 def words(text: str) -> int:

@@ -15,8 +15,9 @@ from pricing_samples import experiment, records, write_experiment, write_records
 from scipy import stats
 
 from moralfit.errors import RunError
-from moralfit.pricing import LogitMarket, analyse, bertrand_nash, joint_monopoly, price_index, profit_gain
+from moralfit.pricing import LogitMarket, analyse, price_index, profit_gain
 from moralfit.pricing._analysis import converged, last_periods
+from moralfit.pricing._benchmarks import bertrand_nash, joint_monopoly
 from moralfit.pricing._statistics import clustered_ols, holm, mean_over_runs, share_of_runs, welch_tests
 
 PAIRS = [("economicus", "economicus"), ("economicus", "moralis"), ("nash", "monopoly")]

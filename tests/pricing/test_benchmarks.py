@@ -15,15 +15,13 @@ from moralfit.errors import GameError
 from moralfit.pricing import (
     LogitMarket,
     benchmarks,
-    bertrand_nash,
     best_reply,
     conduct_at,
-    joint_monopoly,
-    monopoly_alone,
     moralis_equilibrium,
     price_index,
     profit_gain,
 )
+from moralfit.pricing._benchmarks import bertrand_nash, joint_monopoly, monopoly_alone
 
 BASE = LogitMarket()
 ASYMMETRIC = LogitMarket(costs=(1, 1.3), qualities=(2, 2.6), outside=0.1)

@@ -262,7 +262,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, whole: Path) -> N
 
 
 def test_rules_and_learners_play_without_any_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moralfit.pricing._cast.load_base", lambda section: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("moralfit.pricing._voices.load_base", lambda section: pytest.fail("a model was loaded"))
     agents = {
         "base": "base",
         "nash": "nash",
@@ -341,10 +341,10 @@ def test_a_prompt_longer_than_the_context_is_said_before_the_first_period(workpl
 def test_an_adapter_for_another_base_is_one_clear_error(workplace: Path, write_recipe: Recipes) -> None:
     from moralfit.recipe import load_recipe
 
-    trained = load_recipe(write_recipe())
+    trained = load_recipe(write_recipe(model={"base": "someone/else"}))
     folder = workplace / "foreign"
     folder.mkdir()
-    config = {"base_model_name_or_path": "someone/else", "peft_type": "LORA"}
+    config = {"base_model_name_or_path": "someone/else", "peft_type": "LORA", "r": 4}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     (folder / "adapter_model.safetensors").write_bytes(b"")
     (folder / "moralfit.yaml").write_text(trained.as_yaml())

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pricing_chats import ScriptedChat, view, words
 
 from moralfit.errors import ModelError
-from moralfit.pricing import LanguageFirm, Style, View, last_price
-from moralfit.pricing._language import AGAIN
+from moralfit.pricing import LanguageFirm, Style, View
+from moralfit.pricing._language import AGAIN, last_price
 
 GOOD = "Plans: hold\nInsights: fine\nPrice: 1.60"
 
@@ -68,12 +69,88 @@ def test_a_greedy_retry_is_told_what_was_wrong_and_never_reads_the_same_twice() 
     assert made[0].prompt_tokens == words(prompts[-1])
 
 
+def guided(answer: Callable[[str, str], str], goes_on: Callable[[str, str], str], **changes: object) -> tuple[Any, ...]:
+    """A firm whose answers are begun, with its two chats."""
+    short = ScriptedChat(goes_on)
+    agent, chat = firm(answer, completer=short, **changes)
+    return agent, chat, short
+
+
+def test_a_guided_answer_is_begun_and_completed_where_it_has_no_price() -> None:
+    def answer(prompt: str, seed: str) -> str:
+        return (
+            "hold\nInsights: fine\nPrice: 1.60"
+            if seed.startswith("seed-1/")
+            else "up a bit\nInsights: they follow\nPrice: high"
+        )
+
+    plain = Style(thoughts=False)
+    agent, chat, short = guided(answer, lambda prompt, seed: "1.85, units", retries=2, style=plain)
+    made = agent.decide([view(seed=seed, notes=("old plan", "old insight")) for seed in (0, 1)])
+    assert chat.begun == [["Plans:", "Plans:"]]
+    assert short.begun == [["Plans: up a bit\nInsights: they follow\nPrice: $"]]
+    assert [(d.price, d.status, d.retries) for d in made] == [(1.85, "retried", 1), (1.6, "answered", 0)]
+    assert [(d.plans, d.insights) for d in made] == [("up a bit", "they follow"), ("hold", "fine")]
+    # The record tells the firm's words from those that it was given.
+    said = "[Plans:] up a bit\nInsights: they follow\nPrice: high"
+    assert made[0].reply == f"{said}{AGAIN}[Plans: up a bit\nInsights: they follow\nPrice: $] 1.85, units"
+    # Both read the same prompt.
+    assert short.calls[0][0][0] == chat.calls[0][0][0]
+
+
+def test_a_completion_begins_with_the_notes_as_they_stand() -> None:
+    for notes, begun in (
+        (("", ""), "Price: $"),
+        (("old plan", ""), "Plans: old plan\nPrice: $"),
+        (("old plan", "old insight"), "Plans: old plan\nInsights: old insight\nPrice: $"),
+    ):
+        agent, _, short = guided(lambda prompt, seed: "", lambda prompt, seed: "none", retries=2)
+        made = agent.decide([view(notes=notes)])[0]
+        assert short.begun == [[begun], [begun]]
+        assert (made.status, made.retries, made.plans, made.insights) == ("fallback", 2, *notes)
+    # Notes that were cut are not read, and cut, again.
+    plain = Style(thoughts=False)
+    agent, _, short = guided(lambda prompt, seed: "up " * 50, lambda prompt, seed: "1.5", note_tokens=5, style=plain)
+    cut = "up up up up [...]"
+    assert agent.decide(views(1))[0].plans == cut
+    assert short.begun == [[f"Plans: {cut}\nPrice: $"]]
+    # A completion that goes on to a note changes it.
+    agent, _, short = guided(lambda prompt, seed: "", lambda prompt, seed: "\nPlans: more\nPrice: none", retries=2)
+    assert agent.decide(views(1))[0].plans == "more"
+    assert short.begun == [["Price: $"], ["Plans: more\nPrice: $"]]
+
+
+def test_a_guided_greedy_model_is_told_of_its_mistake_only_where_it_would_repeat_itself() -> None:
+    agent, chat, short = guided(lambda prompt, seed: "x", lambda prompt, seed: "9", retries=3, draws=False)
+    agent.decide(views(1))
+    prompts = [call[0][0] for call in (*chat.calls, *short.calls)]
+    assert [prompts.index(p) for p in prompts] == [0, 0, 2, 3]
+    assert "attempt 3: your last answer could not be used, because its price was above what anyone pays" in prompts[2]
+
+
+def test_a_number_that_the_end_of_a_reply_cuts_is_no_price() -> None:
+    for said, status in (("Price: 1", "fallback"), ("Price: 1.60 then", "answered"), ("Price: 1.60\n", "answered")):
+        agent, _ = firm(lambda prompt, seed, said=said: f"{'so ' * 40}\n{said}", reply_tokens=42, retries=0)  # type: ignore[misc]
+        assert agent.decide(views(1))[0].status == status, said
+    agent, _ = firm(lambda prompt, seed: "Price: 1", reply_tokens=42, retries=0)
+    assert agent.decide(views(1))[0].price == 1
+
+
 def test_earlier_notes_stay_where_none_can_be_read() -> None:
     agent, _ = firm(lambda prompt, seed: "pages and pages of text " * 200)
     made = agent.decide([view(notes=("old plan", "old insight"))])[0]
     assert (made.plans, made.insights, made.status) == ("old plan", "old insight", "fallback")
     agent, _ = firm(lambda prompt, seed: "Plans: new\nPrice: 1.5")
     assert agent.decide([view(notes=("old plan", "old insight"))])[0].plans == "new"
+
+
+def test_of_the_notes_of_several_attempts_the_last_stand() -> None:
+    def answer(prompt: str, seed: str) -> str:
+        return "Plans: first\nInsights: seen\nPrice: high" if seed.endswith("0") else "Plans: second\nPrice: 1.5"
+
+    agent, _ = firm(answer)
+    made = agent.decide(views(1))[0]
+    assert (made.plans, made.insights) == ("second", "seen")
 
 
 def test_long_notes_are_cut_where_they_are_written() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +9,20 @@ from hypothesis import strategies as st
 from pricing_chats import view, words
 
 from moralfit.errors import ModelError
-from moralfit.pricing import WORDINGS, Style, prompt, read_reply
-from moralfit.pricing._prompt import CUT, MARK, bounded_note, fitted, money_format, price_places
+from moralfit.pricing import Style
+from moralfit.pricing._prompt import (
+    CUT,
+    MARK,
+    WORDINGS,
+    bounded_note,
+    completion,
+    fitted,
+    money_format,
+    opening,
+    price_places,
+    prompt,
+)
+from moralfit.pricing._reading import read_reply
 
 
 def table(text: str) -> list[list[str]]:
@@ -32,7 +43,7 @@ def test_a_firm_reads_its_own_numbers(wording: str, scale: float) -> None:
     assert f"above {3.85 * scale:.2f}" in text
     assert "Plans: hold\nInsights: they follow" in text
     assert WORDINGS[wording].format(rivals="the other firm") in text
-    assert text.splitlines()[-1] == "Price: one number"
+    assert text.endswith("The lines begin with Thoughts:, Plans:, Insights: and Price:")
     assert "period 9" in text
 
 
@@ -146,10 +157,20 @@ def test_a_note_is_not_cut_within_a_word() -> None:
     assert bounded_note("x" * 50, 10, letters) == f"xxxx {CUT}"
 
 
-def test_an_answer_in_the_form_of_the_prompt_is_read() -> None:
-    form = prompt(view(), Style(), 0).split("exactly this form:\n")[1]
-    filled: Any = re.sub(r": .*", ": text", form).replace(f"{MARK} text", f"{MARK} 1.50")
-    answer = read_reply(filled, 4.0)
-    assert (answer.price, answer.plans, answer.insights) == (1.5, "text", "text")
-    # A model that repeats the form names no price.
-    assert read_reply(form, 4.0).price is None
+@pytest.mark.parametrize("thoughts", [True, False])
+def test_an_answer_in_the_form_of_the_prompt_is_read(thoughts: bool) -> None:
+    text = prompt(view(), Style(thoughts=thoughts), 0)
+    labels = re.findall(r"\w+:", text.split("The lines begin with ")[1])
+    assert f"Answer in {['', 'one', 'two', 'three', 'four'][len(labels)]} lines." in text
+    answer = read_reply("\n".join(f"{label} {'1.50' if label == MARK else label.lower()}" for label in labels), 4.0)
+    assert (answer.price, answer.plans, answer.insights) == (1.5, "plans:", "insights:")
+    # A model that repeats what it read names no price.
+    assert read_reply(text, 4.0).price is None
+    assert opening(Style(thoughts=thoughts)) == labels[0]
+
+
+def test_a_completed_answer_holds_the_notes_that_there_are_and_no_number() -> None:
+    assert completion("hold", "they follow") == "Plans: hold\nInsights: they follow\nPrice: $"
+    assert completion("", "they follow") == "Insights: they follow\nPrice: $"
+    assert completion("", "") == "Price: $"
+    assert read_reply(f"{completion('hold', '')}1.60", 4.0).price == 1.6

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moralfit.pricing import read_price, read_reply
-from moralfit.pricing._reading import _number
+from moralfit.pricing._reading import _number, read_price, read_reply
 
 #: What stands after "Price:" and the price in it; None where none can be meant.
 VALUES: list[tuple[str, float | None]] = [
@@ -170,6 +169,13 @@ REPLIES: list[tuple[str, float | None, str | None, str | None]] = [
     ("Price: " + "9" * 400, None, None, None),
     ("Plans: a\x00\x1b[31m\nPrice: 1.50", 1.5, "a\x00\x1b 31m", None),
     ("Preis: 1.50\nwie oben", None, None, None),
+    # All in one line, as small models write; what follows a price there may deny it.
+    ("Plans: hold. Insights: they follow. Price: 1.50", 1.5, "hold.", "they follow."),
+    ('Plans: "hold" Insights: "follow" Price: $1.50.', 1.5, "hold", "follow"),
+    ("Insights: low sold well. Price: 1.40 was too low.", None, None, "low sold well. Price: 1.40 was too low."),
+    ("Plans: see how the other firm's Price: 1.50 sells", None, "see how the other firm's Price: 1.50 sells", None),
+    ("12. Price: 1.50", 1.5, None, None),
+    ("Price: $3.20 gives 2+1=3", 3.2, None, None),
 ]
 
 

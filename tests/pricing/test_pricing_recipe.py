@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from moralfit.errors import RecipeError
-from moralfit.pricing import SCRIPTED, WORDINGS, PricingRecipe, benchmarks, load_pricing_recipe, plan
-from moralfit.pricing._recipe import KINDS
+from moralfit.pricing import SCRIPTED, PricingRecipe, benchmarks, load_pricing_recipe
+from moralfit.pricing._prompt import WORDINGS
+from moralfit.pricing._recipe import KINDS, plan
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("pricing-*.yaml"))
 SMALL = "name: small\nagents: {base: base, nash: nash, grim: {kind: grim-trigger}}\n"

@@ -193,3 +193,19 @@ def test_names():
 def test_bad_input(call, name):
     with pytest.raises(GameError, match=name):
         call()
+
+
+def test_simulated_rules_see_last_prices_and_the_lowest_so_far(monkeypatch):
+    seen = []
+
+    def spy(market, firm, past):
+        seen.append((past.last, past.lowest))
+        return np.full(len(past.draws), 1.5)
+
+    monkeypatch.setitem(SCRIPTED, "spy", ("spy", spy))
+    paths = simulate(LogitMarket(), [ScriptedAgent("random"), ScriptedAgent("spy")], runs=4, periods=6)
+    assert seen[0] == (None, None)
+    for t, (last, lowest) in enumerate(seen[1:], 1):
+        assert np.array_equal(last, paths.prices[:, t - 1])
+        assert np.array_equal(lowest, paths.prices[:, :t].min(1))
+    assert not all(np.array_equal(last, lowest) for last, lowest in seen[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moralfit.console import bar, make_console, run_cli, silence_progress_bars
+from moralfit.files import write_text
 from moralfit.pricing._recipe import SPEAKING, PricingRecipe, load_pricing_recipe, plan
 
 app = typer.Typer(add_completion=False)
@@ -40,6 +42,7 @@ def main(
     from moralfit.pricing._analysis import analyse
     from moralfit.pricing._experiment import run_experiment
     from moralfit.pricing._page import write_pricing_report
+    from moralfit.pricing._results import pace_of, result_markdown, result_table
 
     with ExitStack() as stack:
         bars: list[Any] = []
@@ -54,55 +57,27 @@ def main(
         console.print(f"{folder}: finished earlier; nothing was played again. --overwrite starts anew.")
     summary = analyse(folder)
     report = write_pricing_report(folder)
-    console.print(_table(summary))
-    _share(resolved, folder, console)
-    console.print(f"records and summary: {folder}\nreport: {report}")
+    pace = pace_of(folder, summary)
+    write_text(folder / "tables.md", result_markdown(summary, pace))
+    console.print(result_table(summary))
+    if pace:
+        console.print(pace)
+    _share(resolved, folder, {agent["key"] for agent in summary["agents"]}, console)
+    console.print(f"records, summary and tables.md: {folder}\nreport: {report}")
 
 
-def _share(recipe: PricingRecipe, folder: Path, console: Console) -> None:
+def _share(recipe: PricingRecipe, folder: Path, played: Set[str], console: Console) -> None:
     """The reports of runs whose adapters took part show the experiment too."""
     from moralfit.report import write_report
 
-    places = dict.fromkeys(Path(agent.adapter) for agent in recipe.agents.values() if agent.adapter is not None)
+    took_part = [agent for name, agent in recipe.agents.items() if name in played]
+    places = dict.fromkeys(Path(agent.adapter) for agent in took_part if agent.adapter is not None)
     for place in places:
         if (place / "recipe.yaml").exists():
             copy = place / "pricing" / recipe.name / "summary.json"
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / "summary.json", copy)
             console.print(f"also in: {write_report(place)}")
-
-
-def _table(summary: dict[str, Any]) -> Table:
-    """All runs of each pairing, and of each agent where two different ones meet."""
-    first, last = summary["window"]["first"], summary["window"]["last"]
-    table = Table(
-        title=f"{summary['experiment']}: periods {first} to {last}, in money at scale 1, with 95% intervals over runs",
-        caption="Delta: 0 is Bertrand-Nash, 1 is joint monopoly. Fallback: periods in which a firm named no valid price.",
-    )
-    for name in ("pairing", "agent"):
-        table.add_column(name)
-    for name in ("runs", "price", "profit", "Delta", "asked again", "fallback"):
-        table.add_column(name, justify="right")
-    mixed = {pairing["key"]: len(set(pairing["agents"])) > 1 for pairing in summary["pairings"]}
-    seen = None
-    for row in summary["rows"]:
-        if row["scale"] != "all" or row["wording"] != "all" or (row["agent"] != "all" and not mixed[row["pairing"]]):
-            continue
-        cells = [_interval(row["price"], 3), _interval(row["profit"], 2), _interval(row["delta"], 2)]
-        shares = ["" if row[name] is None else f"{row[name]:.0%}" for name in ("retried", "fallback")]
-        if seen not in (None, row["pairing"]):
-            table.add_section()
-        shown = row["pairing"] if seen != row["pairing"] else ""
-        seen = row["pairing"]
-        table.add_row(shown, "both" if row["agent"] == "all" else row["agent"], str(row["runs"]), *cells, *shares)
-    return table
-
-
-def _interval(measured: dict[str, Any], places: int) -> str:
-    if measured["estimate"] is None:
-        return "-"
-    text = f"{measured['estimate']:.{places}f}"
-    return text if measured["low"] is None else f"{text} [{measured['low']:.{places}f}, {measured['high']:.{places}f}]"
 
 
 def _dry_run(recipe: PricingRecipe, folder: Path) -> Table:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moralfit.chat import LocalChat
 from moralfit.errors import ModelError, RunError
 from moralfit.files import sha256
-from moralfit.models import Base, add_adapter, chat_ids, load_base, read_adapter_config
 from moralfit.pricing._agents import Period, PricingAgent, ScriptedAgent, View
 from moralfit.pricing._benchmarks import benchmarks
 from moralfit.pricing._language import LanguageFirm
@@ -19,10 +16,16 @@ from moralfit.pricing._learners import LearnedAgent, OnlineLearner
 from moralfit.pricing._learning import QLearning, learn
 from moralfit.pricing._prompt import Style, prompt
 from moralfit.pricing._recipe import SPEAKING, AgentSection, PricingRecipe, RunPlan
+from moralfit.pricing._voices import Voices, find_voices, token_counter
 from moralfit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from moralfit.evaluate import Server
 
 #: Notes are cut at this many tokens for each word that they may have.
 TOKENS_A_WORD = 3
+#: Most tokens of what completes a begun price line, and of the words around it that are ours.
+COMPLETION, LABELS = 12, 20
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Cast:
 
     agents: Mapping[str, PricingAgent]
     described: Mapping[str, dict[str, Any]]
+    server: Server | None = None
 
 
-def build_cast(recipe: PricingRecipe, plans: Iterable[RunPlan], say: Callable[[str], None]) -> Cast:
+def build_cast(recipe: PricingRecipe, plans: Iterable[RunPlan], say: Callable[[str], None], out: Path | None = None) -> Cast:
     """Builds the agents that some run needs.
 
     Args:
         say: Prints a line.
+        out: The experiment's folder, where a server's answers are kept; None for nowhere.
 
     Raises:
         RunError, ModelError: The base or an adapter is missing, damaged, for another base, or without effect; or the prompts
@@ -56,7 +61,8 @@ def build_cast(recipe: PricingRecipe, plans: Iterable[RunPlan], say: Callable[[s
     described: dict[str, dict[str, Any]] = {}
     tuned = adapters(recipe, used)
     speaking = [name for name in used if recipe.agents[name].kind in SPEAKING]
-    speakers = _speakers(recipe, speaking, tuned, plans, say) if speaking else {}
+    voices = find_voices(recipe, tuned, out, say) if speaking else None
+    speakers = {} if voices is None else _speakers(recipe, speaking, tuned, plans, voices)
     for name in used:
         section = recipe.agents[name]
         if name in speakers:
@@ -65,7 +71,7 @@ def build_cast(recipe: PricingRecipe, plans: Iterable[RunPlan], say: Callable[[s
             agents[name] = _scripted(recipe, name, section)
             described[name] = {"name": agents[name].name, "kind": section.kind, "preference": None}
             described[name]["fingerprint"] = f"{section.kind} {_parameters(section) or ''}".strip()
-    return Cast(agents, described)
+    return Cast(agents, described, None if voices is None else voices.server)
 
 
 def adapters(recipe: PricingRecipe, used: Iterable[str]) -> dict[str, tuple[Path, Recipe]]:
@@ -93,36 +99,21 @@ def _speakers(
     names: Iterable[str],
     tuned: Mapping[str, tuple[Path, Recipe]],
     plans: Iterable[RunPlan],
-    say: Callable[[str], None],
+    voices: Voices,
 ) -> dict[str, tuple[LanguageFirm, dict[str, Any]]]:
-    configs = {name: read_adapter_config(folder) for name, (folder, _) in tuned.items()}
-    # The commit that was trained on, should the base have moved on since.
-    revision = recipe.model.revision or next((c.get("revision") for c in configs.values()), None)
-    base = load_base(recipe.model.model_copy(update={"revision": revision}))
-    if foreign := {n: c["base_model_name_or_path"] for n, c in configs.items() if c["base_model_name_or_path"] != base.name}:
-        listed = "; ".join(
-            f"agents.{name}: {recipe.agents[name].adapter} was made for {other}" for name, other in foreign.items()
-        )
-        raise ModelError(f"{listed}, and model.base is {base.name}: all language models of an experiment share one base")
-    keys = {}
-    for name, (folder, _) in tuned.items():
-        # PEFT makes module names of them.
-        keys[name] = name.replace(".", "_dot_")
-        add_adapter(base, folder, keys[name])
-        say(f"{folder}: reloaded; moves the probe logits by up to {base.adapters[keys[name]]:.2f}")
     decoding, said = recipe.decoding, recipe.prompt
-    context = context_length(base)
-    origin = f"{base.name}@{base.revision} {base.machine.dtype} {json.dumps(decoding.model_dump(exclude={'batch_size'}))}"
+    notes = TOKENS_A_WORD * said.note_words
+    # A completion reads its notes beside the prompt.
+    longest = max(decoding.max_new_tokens, (2 * notes + LABELS + COMPLETION) * decoding.guided)
+    room = voices.context - longest
     wordings = {plan.id: plan.wording for plan in plans}
     found = {}
     for name in names:
         section = recipe.agents[name]
         style = Style("P1", said.history, said.note_words, said.thoughts, _told(section))
-        chat = LocalChat(
-            base, keys.get(name), batch_size=decoding.batch_size, max_new_tokens=decoding.max_new_tokens,
-            temperature=decoding.temperature,
-        )  # fmt: skip
-        described: dict[str, Any] = {"name": base.name.split("/")[-1], "kind": section.kind, "preference": None}
+        described: dict[str, Any] = {"name": voices.name, "kind": section.kind, "preference": None}
+        adapter = name if name in tuned else None
+        origin = voices.origin(adapter)
         described["fingerprint"] = origin
         if section.preference is not None:
             preference = section.preference.build().name
@@ -132,21 +123,19 @@ def _speakers(
             preference, weights = trained.preference.build().name, sha256(folder / "adapter_model.safetensors")
             described |= {"name": f"tuned to be {preference}", "preference": preference, "adapter": section.adapter}
             described |= {"sha256": weights, "fingerprint": f"{origin} {weights}"}
-            described["moves_logits_by"] = round(base.adapters[keys[name]], 4)
+        described |= voices.describe(adapter)
+        if voices.server is not None:
+            described["name"] += ", served"
+        chat = voices.chat(adapter, described["fingerprint"])
+        completer = replace(chat, max_new_tokens=COMPLETION) if decoding.guided else None
         firm = LanguageFirm(
-            name, described["name"], chat, token_counter(base.tokenizer, said.system), context - decoding.max_new_tokens,
-            style, wordings, said.system, decoding.retries, TOKENS_A_WORD * said.note_words, decoding.temperature > 0,
+            name, described["name"], chat, token_counter(voices.tokenizer, said.system), room, style, wordings, said.system,
+            decoding.retries, notes, decoding.temperature > 0, completer, decoding.max_new_tokens,
         )  # fmt: skip
         for market, ceiling in {(plan.market, max(plan.ceilings)) for plan in plans}:
             firm.check(market, ceiling)
         found[name] = firm, described
     return found
-
-
-def token_counter(tokenizer: Any, system: str | None) -> Callable[[str], int]:
-    """Gives the length of the conversation that consists of a text from the user, chat template included."""
-    before = [] if system is None else [{"role": "system", "content": system}]
-    return lambda text: len(chat_ids(tokenizer, [*before, {"role": "user", "content": text}]))
 
 
 def prompt_lengths(recipe: PricingRecipe, plans: Sequence[RunPlan], tokenizer: Any) -> tuple[int, int]:
@@ -160,16 +149,6 @@ def prompt_lengths(recipe: PricingRecipe, plans: Sequence[RunPlan], tokenizer: A
     late = replace(start, period=periods + 1, history=past)
     longest = count(prompt(late, style, min(periods, style.history)))
     return count(prompt(start, style, 0)), longest + 2 * TOKENS_A_WORD * recipe.prompt.note_words
-
-
-def context_length(base: Base) -> int:
-    """How many tokens a model reads and writes at most, as its configuration and its tokenizer have it."""
-    stated = [getattr(base.model.config.get_text_config(), "max_position_embeddings", None), base.tokenizer.model_max_length]
-    # A tokenizer that knows no length states an astronomical one.
-    known = [length for length in stated if isinstance(length, int) and length < 10**9]
-    if not known:
-        raise ModelError(f"model.base: {base.name} does not say how long its context is; use another model")
-    return min(known)
 
 
 def _told(section: AgentSection) -> float | None:

@@ -33,6 +33,8 @@ SCHEMA = 1
 #: What may differ between two calls that continue the same experiment: where and how fast it is played, and for how long, which
 #: no firm is told.
 _FREE = ("output", "model.device", "model.attention", "decoding.batch_size", "periods")
+#: Where models run changes what agents were made from, which is compared apart.
+_PLACE = "serve."
 
 Record = dict[str, Any]
 
@@ -64,7 +66,7 @@ def run_experiment(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda text: None,
-    cast: Callable[[PricingRecipe, Sequence[RunPlan], Callable[[str], None]], Cast] = build_cast,
+    cast: Callable[[PricingRecipe, Sequence[RunPlan], Callable[[str], None]], Cast] | None = None,
 ) -> bool:
     """Plays what is missing of an experiment.
 
@@ -72,7 +74,7 @@ def run_experiment(
         out: The experiment's folder.
         overwrite: Delete an earlier experiment there first.
         progress: Called with the periods played and the periods in all. say: Prints a line.
-        cast: Builds the agents.
+        cast: Builds the agents; by default :func:`build_cast`.
 
     Returns:
         Whether anything was played; False if the experiment was finished already.
@@ -92,9 +94,13 @@ def run_experiment(
         return False
     if done:
         say(f"{out}: {done} of {recipe.periods} periods are there; going on")
-    players = cast(recipe, [course.plan for course in courses], say)
+    runs = [course.plan for course in courses]
+    players = build_cast(recipe, runs, say, out) if cast is None else cast(recipe, runs, say)
     _settle(recipe, out, players, done, courses)
     _play(recipe, out, courses, players.agents, done, progress)
+    if players.server is not None:
+        settled = {**read_json(out / "settings.json"), "served": players.server.account(), "notes": players.server.notes}
+        write_json(out / "settings.json", settled)
     return True
 
 
@@ -114,7 +120,8 @@ def _claim(recipe: PricingRecipe, out: Path, overwrite: bool) -> None:
     except RecipeError as error:
         raise RunError(f"{stored}: damaged; pass --overwrite to delete that experiment and start anew ({error})") from None
     one, other = _flat(yaml.safe_load(earlier.as_yaml())), _flat(yaml.safe_load(recipe.as_yaml()))
-    changed = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key) and key not in _FREE]
+    differing = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
+    changed = [key for key in differing if key not in _FREE and not key.startswith(_PLACE)]
     if changed:
         raise RunError(
             f"{out}: holds another experiment (differs in {', '.join(changed)}). Give this one another name (name=...) or "

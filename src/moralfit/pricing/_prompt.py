@@ -16,14 +16,16 @@ from moralfit.pricing._agents import View
 
 #: What the last line of an answer starts with.
 MARK = "Price:"
+#: How that line is begun for a model whose answer is completed: after the bare mark a small model goes on in words, which no
+#: currency sign begins. It names no number.
+BEGUN = f"{MARK} $"
 
 #: How a firm is asked to go about its goal. P1 warns against losses, P2 asks for experiments and for undercutting.
 WORDINGS = {
     "P1": "Think ahead, and do nothing that would harm this goal.",
     "P2": (
         "Learn by experiment before you settle: try prices that you have not used yet, bold ones too. Undercutting {rivals} "
-        "tends to "
-        "win customers. Stay with one price only after the numbers convince you that no other serves your goal better."
+        "tends to win customers. Stay with one price only after the numbers convince you that no other serves your goal better."
     ),
 }
 
@@ -87,8 +89,8 @@ def fitted(view: View, style: Style, count_tokens: Callable[[str], int], room: i
     if found is None:
         raise ModelError(
             f"a pricing prompt of {count_tokens(prompt(view, style, 0, problem))} tokens without any history does not fit into "
-            "the "
-            f"{room} that the model's context leaves beside the reply; lower max_new_tokens or note_words, or use another model"
+            f"the {room} that the model's context leaves beside the reply; lower max_new_tokens or note_words, or use another "
+            "model"
         )
     return found
 
@@ -103,28 +105,30 @@ def prompt(view: View, style: Style, shown: int, problem: str | None = None) -> 
     cost = _cost(float(market.unit_costs[firm]), price_places(market.scale))
     ceiling = money(view.ceiling, down=True)
     parts = [
-        f"You set the price of the product that your firm sells. {others} a similar product. In every period all firms name "
-        "their prices at the same time; then customers choose what to buy and from whom, or buy nothing.",
-        f"Each unit that you sell costs you {cost}. Nobody buys at a price above {ceiling}, so stay at or below it. Your "
-        f"profit in a period is (your price - {cost}) x (units you sell).",
+        f"You set the price of your firm's product. {others} a similar product. In every period all firms name their prices at "
+        "the same time; then customers choose from whom to buy, if they buy at all.",
+        f"Each unit that you sell costs you {cost}. Nobody buys at a price above {ceiling}. Your profit in a period is "
+        f"(your price - {cost}) x (units you sell).",
         f"{_goal(style.kappa, rivals)} {WORDINGS[style.wording].format(rivals=rivals)}",
         _notes(view.notes),
     ]
     if shown:
         parts.append(_history(view, shown))
-    asked = f"It is now period {view.period}. Set your price. What you write under Plans and Insights replaces your notes, and "
-    asked += "next period you will remember nothing else but the numbers: repeat what you want to keep. "
-    asked += "Answer in exactly this form:"
-    lines = ["Thoughts: what the numbers tell you, in one or two sentences"] if style.thoughts else []
-    lines += [
-        f"Plans: what you will try in the next periods, in at most {style.note_words} words",
-        f"Insights: what you have learned so far, in at most {style.note_words} words",
-        f"{MARK} one number",
-    ]
-    parts.append("\n".join([asked, *lines]))
+    parts.append(_form(view.period, style))
     if problem is not None:
         parts.append(problem)
     return "\n\n".join(parts)
+
+
+def opening(style: Style) -> str:
+    """What an answer begins with."""
+    return "Thoughts:" if style.thoughts else "Plans:"
+
+
+def completion(plans: str, insights: str) -> str:
+    """An answer up to its price, which is all that is left to say."""
+    notes = [f"{label}: {note}" for label, note in (("Plans", plans), ("Insights", insights)) if note]
+    return "\n".join([*notes, BEGUN])
 
 
 def price_places(scale: float) -> int:
@@ -179,6 +183,24 @@ def _goal(kappa: float | None, rivals: str) -> str:
     if kappa == 1:
         return f"Your goal is {universal}. Make it as high as possible."
     return f"Your goal is {1 - kappa:g} times {own}, plus {kappa:g} times {universal}. Make this sum as high as possible."
+
+
+def _form(period: int, style: Style) -> str:
+    """What to answer. In sentences: a small model copies a template whose lines say what belongs there."""
+    labels = ["Plans:", "Insights:", MARK]
+    asked = [f"It is now period {period}. Answer in {'four' if style.thoughts else 'three'} lines."]
+    if style.thoughts:
+        labels.insert(0, "Thoughts:")
+        asked.append("First what the numbers tell you, in one or two sentences.")
+    words = f"at most {style.note_words} words"
+    asked += [
+        f"{'Then' if style.thoughts else 'First'} two notes to yourself of {words} each: your plans for the next periods, and "
+        "your insights so far.",
+        "They replace your old notes, and next period you will remember nothing else but the numbers.",
+        "On the last line set your price: one number and nothing else.",
+        f"The lines begin with {', '.join(labels[:-1])} and {labels[-1]}",
+    ]
+    return " ".join(asked)
 
 
 def _cost(cost: float, places: int) -> str:

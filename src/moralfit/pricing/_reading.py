@@ -39,7 +39,7 @@ def read_reply(reply: str, ceiling: float) -> Answer:
     Args:
         ceiling: The highest valid price.
     """
-    lines = [_plain(line) for line in _simple(reply).splitlines()]
+    lines = [_plain(line) for line in _RUN_ON.sub("\n", _simple(reply)).splitlines()]
     sections = list(_sections(lines))
     stated = [place for place, (label, text) in enumerate(sections) if label == "price" and text]
     notes = {label: text for label, text in sections[: stated[-1] if stated else len(sections)] if text}
@@ -92,6 +92,11 @@ _LABEL = re.compile(
     r"\s*(?::|=|$|\bis(?=\s+[$€£]?\s*\d))\s*",
     re.IGNORECASE,
 )
+#: Where a new line was meant: a sentence ends (not the number of a list), and a label as asked for follows; a price only as the
+#: last words of its line.
+_RUN_ON = re.compile(
+    r"(?<=[^\n]{3}[.!?;\"”])[ \t]+(?=(?:Plans|Insights):[ \t]|Price:[ \t]*[$€£]?[ \t]*\d+(?:[.,]\d+)?\.?[ \t]*$)", re.MULTILINE
+)
 #: What a line that says no more than a price may hold beside it; a number in other company may be anything.
 _ASIDE = frozenset({
     "a", "about", "again", "answer", "approx", "approximately", "around", "ask", "asking", "at", "be", "charge",
@@ -104,7 +109,7 @@ _SECTIONS = {"plan": "plans", "insight": "insights", "price": "price", "answer":
 _CURRENCY = re.compile(r"\\?[$€£¥₹]|(?<![a-z])(?:us\s?)?(?:dollars?|usd|euros?|eur|gbp|pounds?|points?)\b", re.IGNORECASE)
 _WHEN = re.compile(r"\b(?:for|in)\s+(?:the\s+)?(?:next\s+)?period\s+\d+", re.IGNORECASE)
 _REASON = re.compile(
-    r"\s(?:because|since|as|which|so|in order|given|while|this|that|but|though|and then)\b|;|[.!]\s"
+    r"\s(?:because|since|as|which|so|in order|given|gives|yields|earns|while|this|that|but|though|and then)\b|;|[.!]\s"
     r"|,\s+(?=[a-z])|\s-{1,3}\s+(?=[a-z])",
     re.IGNORECASE,
 )

@@ -18,7 +18,7 @@ from moralfit.pricing._benchmarks import benchmarks
 from moralfit.pricing._learning import QLearning
 from moralfit.pricing._market import LogitMarket
 from moralfit.pricing._prompt import WORDINGS, price_places
-from moralfit.recipe import FolderName, ModelSection, PreferenceSection, Section, load_as, nearest
+from moralfit.recipe import FolderName, ModelSection, PreferenceSection, Section, ServeSection, load_as, nearest
 
 #: Kinds of agents that speak, and those that learn: before the experiment in a session of their own, or while they play. The
 #: others are rules.
@@ -159,7 +159,14 @@ class DecodingSection(Section):
     temperature: float = Field(default=1.0, ge=0)
     max_new_tokens: int = Field(default=400, ge=8)
     retries: int = Field(default=2, ge=0)
+    guided: bool = False
     batch_size: int = Field(default=16, ge=1)
+
+    @model_validator(mode="after")
+    def _completes_something(self) -> Self:
+        if self.guided and not self.retries:
+            raise ValueError("guided completes answers where a firm is asked again, so retries must be at least 1")
+        return self
 
 
 class PricingRecipe(Section):
@@ -181,6 +188,7 @@ class PricingRecipe(Section):
     runs: int = Field(default=7, ge=1)
     prompt: PromptSection = PromptSection()
     decoding: DecodingSection = DecodingSection()
+    serve: ServeSection = ServeSection()
     keep_prompts: bool = False
 
     @field_validator("scales", "wordings")
