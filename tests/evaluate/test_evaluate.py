@@ -267,6 +267,7 @@ def test_errors_are_one_message(
     else:
         config = json.loads((OTHER / "adapter/adapter_config.json").read_text())
         (OTHER / "adapter/adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "some/base"}))
+        (OTHER / "recipe.yaml").write_text((OTHER / "recipe.yaml").read_text().replace(f"base: {TINY}", "base: some/base"))
         arguments, message = [str(RUN), str(OTHER)], "different bases cannot share one: tiny-llama and some/base"
     code, error = cli(monkeypatch, capsys, *arguments)
     assert code == 2

@@ -3,22 +3,33 @@
 from moralfit.evaluate._beliefs import belief_question, parse_shares
 from moralfit.evaluate._estimates import estimates
 from moralfit.evaluate._evaluate import evaluate
-from moralfit.evaluate._loading import RECIPE_FILE, Loaded, Tuned, find_adapter, language_agents, load_tuned, own_folder
+from moralfit.evaluate._loading import (
+    Loaded,
+    Tuned,
+    find_adapter,
+    language_agents,
+    load_tuned,
+    own_folder,
+    served_name,
+)
 from moralfit.evaluate._play import SCHEMA
 from moralfit.evaluate._scenes import HELD, PARTS, Held, Item, Part, Target, items, target
+from moralfit.evaluate._server import JOURNAL, Fitted, Server, open_server, upstream_name
 from moralfit.evaluate._summary import cluster_rate, sensitivity, summarise
-from moralfit.evaluate._table import by_decision, by_family, new_table, overview, short_names
+from moralfit.evaluate._table import by_decision, by_family, new_table, overview, served_by, short_names
 from moralfit.evaluate._wants import tables, wants
 
 __all__ = [
     "HELD",
+    "JOURNAL",
     "PARTS",
-    "RECIPE_FILE",
     "SCHEMA",
+    "Fitted",
     "Held",
     "Item",
     "Loaded",
     "Part",
+    "Server",
     "Target",
     "Tuned",
     "belief_question",
@@ -32,13 +43,17 @@ __all__ = [
     "language_agents",
     "load_tuned",
     "new_table",
+    "open_server",
     "overview",
     "own_folder",
     "parse_shares",
     "sensitivity",
+    "served_by",
+    "served_name",
     "short_names",
     "summarise",
     "tables",
     "target",
+    "upstream_name",
     "wants",
 ]

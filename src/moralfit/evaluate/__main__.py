@@ -20,7 +20,8 @@ def main(
         typer.Argument(
             metavar="PLACES... [OVERRIDES]...",
             help="Run folders or adapter folders; the first one's recipe says what is played, with dotted overrides of its "
-            "evaluation section such as evaluation.transfer_prompts=44.",
+            "evaluation section such as evaluation.transfer_prompts=44, and of where models run, such as "
+            "serve.endpoint=http://localhost:8000/v1. Or a recipe alone, whose base is played.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Where to write; by default a run's own folder, else one beside it.")] = None,
@@ -30,14 +31,14 @@ def main(
     overrides = [argument for argument in arguments if "=" in argument and not Path(argument).exists()]
     places = [Path(argument) for argument in arguments if argument not in overrides]
     if not places:
-        raise RunError("name a run folder or an adapter folder to evaluate")
+        raise RunError("name a run folder or an adapter folder to evaluate, or a recipe")
     silence_progress_bars()
     from moralfit.evaluate import own_folder, tables
     from moralfit.evaluate._run import evaluate_and_report
 
     console = make_console()
     if out is None:
-        out = own_folder(places) / "evaluation"
+        out = own_folder(places, overrides) / "evaluation"
     summary, report = evaluate_and_report(places, out, overwrite, console, overrides)
     console.print(tables(summary))
     console.print(f"records, summary and report: {report.parent}")

@@ -12,6 +12,7 @@ from typing import Any
 from moralfit.agents import Agent
 from moralfit.errors import RunError
 from moralfit.evaluate._scenes import Item
+from moralfit.evaluate._server import JOURNAL
 from moralfit.files import write_text
 from moralfit.games import Strategy
 from moralfit.models import Messages
@@ -126,8 +127,9 @@ def elicit(
 
 
 def forget(folder: Path) -> None:
-    """Removes what agents of an earlier evaluation said."""
-    (folder / _FILE).unlink(missing_ok=True)
+    """Removes what agents of an earlier evaluation said they expect, and what a server answered."""
+    for name in (_FILE, JOURNAL):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _asking(messages: Messages, question: str) -> Messages:

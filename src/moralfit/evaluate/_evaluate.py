@@ -27,39 +27,45 @@ def evaluate(
     """Plays the adapters of runs or adapter folders beside their common base, and writes `out`.
 
     Args:
-        places: Run or adapter folders; the first one's recipe says what is played.
-        out: Gets `records.jsonl`, `settings.json`, `summary.json` and, where beliefs are elicited, `beliefs.jsonl`.
+        places: Run or adapter folders, the first one's recipe says what is played; or a recipe, whose base plays alone.
+        out: Gets `records.jsonl`, `settings.json`, `summary.json`; `beliefs.jsonl` where beliefs are elicited, and
+            `served.jsonl` where a server answers.
         progress: Called with an agent, its items done, and the items in all. say: Prints a line.
-        overrides: Changes to the evaluation section of that recipe, such as `evaluation.transfer_prompts=44`.
+        overrides: Changes to the evaluation section of that recipe, such as `evaluation.transfer_prompts=44`; and
+            `serve.endpoint=URL` with other keys of :class:`ServeSection`, for models on a server.
 
     Returns:
         The summary as written.
 
     Raises:
         RunError, ModelError: Something is missing, damaged, for another base, or without effect. RecipeError: As
-            :func:`find_adapter`.
+            :func:`find_adapter`. ServerError: A server cannot be reached, refuses something, or serves none of this.
     """
-    loaded = load_tuned(places, say, overrides)
-    recipe, tuned = loaded.recipe, loaded.tuned
-    targets = {t.recipe.preference.build().name: t.recipe.preference.build() for t in tuned}
+    if overwrite:
+        forget(out)
+    loaded = load_tuned(places, say, overrides, out)
+    recipe = loaded.recipe
+    targets = {wanted.build().name: wanted.build() for wanted in loaded.wanted}
     agents, fingerprints, described = _agents(loaded)
     played = [item for part in PARTS for item in items(recipe, part)]
     total = len(played)
     by_key = {agent.key: agent for agent in agents}
-    if overwrite:
-        forget(out)
+    # Prompts between two writes; a server's answers are on disk before.
+    portion = 4 * (recipe.evaluation.batch_size if loaded.server is None else loaded.server.endpoint.section.concurrency)
     records = play(
         out, agents, fingerprints, played, targets, recipe.evaluation.probabilities,
-        lambda key, done: progress(by_key[key], done, total), overwrite, 4 * recipe.evaluation.batch_size,
+        lambda key, done: progress(by_key[key], done, total), overwrite, portion,
     )  # fmt: skip
     summary: dict[str, Any] = {"schema": SCHEMA, "agents": described, "rows": summarise(records, list(targets))}
     beliefs: list[dict[str, Any]] = []
     if recipe.evaluation.elicit_beliefs:
         unstated = sum(item.scene.belief is None for item in played)
         say(f"asking agents what they expect of others, {unstated} prompts each")
-        beliefs = elicit(out, agents, fingerprints, played, 4 * recipe.evaluation.batch_size)
+        beliefs = elicit(out, agents, fingerprints, played, portion)
     preferences = {agent["key"]: targets.get(agent["preference"] or "") for agent in described}
     summary["estimates"] = estimates(records, preferences, beliefs)
+    if loaded.server is not None:
+        summary |= {"served": loaded.server.account(), "notes": loaded.server.notes}
     write_json(out / "summary.json", summary)
     return summary
 

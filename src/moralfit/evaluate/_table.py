@@ -125,6 +125,18 @@ def by_family(summary: dict[str, Any]) -> Group:
     return Group(*tables, note, Text()) if tables else Group()
 
 
+def served_by(summary: Mapping[str, Any]) -> Group:
+    """The server that answered, what it counted, and what a person has to know of it. Empty where models ran here."""
+    served = summary.get("served")
+    if not served:
+        return Group()
+    counts = f"{served['prompt_tokens']:,} tokens read and {served['completion_tokens']:,} written"
+    cost = "" if served["cost"] is None else f", which cost {served['cost']:,.2f}"
+    line = f"served by {served['endpoint']}: {served['requests']:,} requests, {counts}{cost}"
+    notes = [Text(f"Warning: {note}", style="bold red") for note in summary.get("notes", ())]
+    return Group(Text(line, style="dim"), *notes, Text())
+
+
 def _done(row: dict[str, Any]) -> tuple[str, str]:
     """How often the first action is taken, or the mean amount, by the agent and by theory."""
     if row["cooperation"] or row["optimal_cooperation"] is not None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from moralfit.estimate._diagnose import ends, is_point
 from moralfit.evaluate._estimates import main_beliefs
-from moralfit.evaluate._table import by_decision, by_family, new_table, overview, short_names
+from moralfit.evaluate._table import by_decision, by_family, new_table, overview, served_by, short_names
 
 _BELIEFS = {
     "stated": "from the prompts that state a belief",
@@ -31,7 +31,7 @@ ahead; noise: in payoff points, the smaller the fewer slips."""
 def tables(summary: Mapping[str, Any]) -> Group:
     """Everything that is printed at the end of an evaluation."""
     found = dict(summary)
-    return Group(overview(found), by_decision(found), by_family(found), wants(summary))
+    return Group(overview(found), by_decision(found), by_family(found), wants(summary), served_by(summary))
 
 
 def wants(summary: Mapping[str, Any]) -> Group:
