@@ -1,0 +1,1 @@
+"""`python -m moralfit.push RUN`: see :mod:`moralfit.hub`."""
