@@ -17,13 +17,15 @@ import typer
 
 from moralfit.games import sequential_prisoners_dilemma
 from moralfit.preferences import HomoEconomicus, HomoMoralis
-from moralfit.recipe import load_recipe
+from moralfit.pricing import load_pricing_recipe
+from moralfit.recipe import load_recipe, split_serve
 from moralfit.words import FRAMES, Scene, check_sample, derive, render_prompt
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))))
 #: Blocks that are not executed: what is in them, and why. What they import of ours must exist all the same.
 NOT_RUN = {
+    "yourname/moralis@commit": "fetches an agent from the Hub; tests/hub/test_load_agent.py does so from a hub of its own",
     "AutoPeftModelForCausalLM": "fetches a base from the Hub, which no test reaches",
     "load_bruhin2019(folder)": "data that is not ours to ship, and minutes; tests/estimate/test_bruhin.py has these calls",
 }
@@ -114,8 +116,13 @@ def test_command_is_understood(name: str, command: str) -> None:
     if module in ("moralfit.train", "moralfit.dataset"):
         load_recipe(ROOT / files[0], overrides)
     elif module == "moralfit.evaluate":
-        assert all(override.startswith("evaluation.") for override in overrides)
-        load_recipe(ROOT / "recipes/quickstart.yaml", overrides)
+        _, own = split_serve(overrides)
+        assert files or all(override.startswith("evaluation.") for override in own)
+        load_recipe(ROOT / (files or ["recipes/quickstart.yaml"])[0], own)
+    elif module == "moralfit.dilemmas":
+        assert split_serve(overrides)[1] == []
+    elif module == "moralfit.pricing":
+        load_pricing_recipe(ROOT / files[0], overrides)
 
 
 def test_commands_are_found() -> None:
@@ -130,7 +137,8 @@ def test_overrides_and_options_that_the_readme_names_exist() -> None:
     overrides = [span.split() for span in spans if re.fullmatch(r"[a-z_]+(\.[a-z_]+)*=\S+( [a-z_.]+=\S+)*", span)]
     assert ["preference.kappa=0.5", "lora.r=8"] in overrides
     for given in overrides:
-        load_recipe(ROOT / "recipes/quickstart.yaml", given)
+        _, own = split_serve(given)
+        load_recipe(ROOT / "recipes/quickstart.yaml", own)
     parser = typer.main.get_command(import_module("moralfit.train.__main__").app)
     known = {option for parameter in parser.params for option in parameter.opts}
     named = {span for span in spans if span.startswith("--")}

@@ -14,10 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/moralfit"
 #: Everything may import these, and they import nothing but each other.
-BASE = ("errors", "files", "console")
+BASE = ("errors", "files", "console", "credentials")
 ORDER = (
-    "games", "preferences", "solve", "estimate", "words", "recipe", "models", "dataset", "chat", "agents", "report", "evaluate",
-    "hub", "train", "pricing", "dilemmas",
+    "games", "preferences", "solve", "estimate", "words", "recipe", "models", "dataset", "chat", "served", "agents", "report",
+    "evaluate", "hub", "push", "merge", "train", "pricing", "dilemmas", "sweep", "inspect_tasks",
 )  # fmt: skip
 #: These do not know each other.
 APPLICATIONS = {"pricing", "dilemmas"}
