@@ -198,6 +198,7 @@ def test_entry_point() -> None:
     assert found.value == "moralfit.inspect_tasks"
 
 
+@pytest.mark.slow
 def test_command_line(write_recipe: Recipes, workplace: Path) -> None:
     """`inspect eval moralfit/games` in a process of its own, then its log, then the log scored again."""
     write_recipe()

@@ -242,7 +242,7 @@ def test_overrides_alone_are_not_enough(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, error = cli(monkeypatch, capsys, "evaluation.prompts=3")
-    assert (code, error) == (2, "moralfit: name a run folder or an adapter folder to evaluate\n")
+    assert (code, error) == (2, "moralfit: name a run folder or an adapter folder to evaluate, or a recipe\n")
 
 
 @pytest.mark.parametrize("fault", ["nowhere", "unfinished", "no recipe", "bad recipe", "pickle", "other base"])

@@ -324,6 +324,7 @@ class TestFromTheHub:
         with pytest.raises(ModelError, match="names the base /etc/models, which is no repository"):
             find_adapter("someone/moralis")
 
+    @pytest.mark.slow
     def test_the_three_lines_of_the_card(self, pushed: Hub) -> None:
         """In a new process, which has nothing but the hub: the agent and its base are fetched from it."""
         card = pushed.repos["model", "someone/moralis"].files["README.md"].decode()
@@ -339,6 +340,7 @@ class TestFromTheHub:
         assert ("GET", f"/maker/{TINY}/resolve/{base}/model.safetensors") in pushed.requests
 
 
+@pytest.mark.slow
 def test_evaluate_takes_a_repository(run: Path, online: Hub, to: HubSection) -> None:
     push_run(run, to)
     shutil.rmtree("runs")

@@ -180,6 +180,7 @@ def test_a_base_alone(run: Path, server: Fake) -> None:
     assert bare(records(OUT)) == bare(records(Path("here")))
 
 
+@pytest.mark.slow
 def test_dilemmas(run: Path, server: Fake) -> None:
     settings = Settings(families=("vaccination",), samples=1, max_new_tokens=8)
     summary = run_dilemmas([run], OUT, settings, overrides=serve(server))

@@ -27,7 +27,7 @@ from moralfit.sweep._ray import on_ray
 from moralfit.sweep._recipe import WorkerSection
 
 FOLDER = Path("runs/grid")
-LONG = 600
+LONG = 1200
 
 
 def test_a_ray_that_is_open_to_others_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
