@@ -449,11 +449,13 @@ class TestProbabilities:
         spread = {"Answer:": [(" h", 0.5), (" ", 0.25)], "Answer: ": [("la", 0.9), ("x", 0.1)]}
         found = read_line(Line("Answer:", [("hedge", "lawn")], [0]), lambda begun: [(t, log(p)) for t, p in spread[begun]])
         assert found == [pytest.approx([2 / 3, 1 / 3])]
-        # Where nothing says how the other one goes on, it cannot be told.
-        spread["Answer:"] = [(" ", 0.25), ("x", 0.1)]
-        assert (
-            read_line(Line("Answer:", [("hedge", "lawn")], [0]), lambda begun: [(t, log(p)) for t, p in spread[begun]]) is None
-        )
+        # Where both are met without it, what it leads to may stay unknown; where one is not, nothing can be told.
+        spread = {"Answer:": [(" h", 0.5), (" l", 0.25), (" ", 0.25)], "Answer: ": [("x", 1.0)]}
+        found = read_line(Line("Answer:", [("hedge", "lawn")], [0]), lambda begun: [(t, log(p)) for t, p in spread[begun]])
+        assert found == [pytest.approx([2 / 3, 1 / 3])]
+        spread["Answer:"] = [(" h", 0.5), (" ", 0.25)]
+        found = read_line(Line("Answer:", [("hedge", "lawn")], [0]), lambda begun: [(t, log(p)) for t, p in spread[begun]])
+        assert found is None
 
     def test_against_a_model_of_letters(self) -> None:
         """Options spelled letter by letter by a random model: the same as multiplying what parts them."""
