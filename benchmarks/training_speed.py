@@ -58,11 +58,7 @@ def main() -> None:
     machine = choose_machine(recipe.model)
     found = environment(machine)
     print(f"machine: {found['cpu']}, {found['cores']} cores, GPU {found['gpu'] or 'none'}, {machine.device} in {machine.dtype}")
-    print(
-        print(
-            ", ".join(f"{name} {found['packages'][name]}" for name in ("torch", "transformers", "trl", "peft", "bitsandbytes"))
-        )
-    )
+    print(", ".join(f"{name} {found['packages'][name]}" for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")))
     print(f"{given.base}, {given.steps} steps of {given.batch_size} samples, {given.rounds} rounds")
     for part in given.parts:
         if part == "processes" and machine.device == "cuda" and gpus() < 2:
