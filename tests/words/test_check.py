@@ -75,7 +75,7 @@ def test_every_derivation_passes() -> None:
 def test_ties_at_kappa_1_are_broken_by_a_slip_and_pass() -> None:
     """T + S > 2R: taking turns either way gives T + S; a slip leaves 2R after C and 2P after D."""
     sample = with_slip()
-    assert "First: B gives 10 (slip 4), A gives 10 (slip 8). Larger: 10 (slip 8), so A." in sample.derivation.text
+    assert "First: 10 (slip 4) if B, 10 (slip 8) if A. Larger: 10 (slip 8) if A, so A." in sample.derivation.text
     assert passes(sample)
 
 
@@ -183,8 +183,9 @@ def test_equations_that_are_true_but_irrelevant_are_noticed() -> None:
     for sample in samples(200):
         lines = sample.derivation.text.split("\n")
         for i, line in enumerate(lines):
-            if re.fullmatch(r"[^=]*gives \d+, [^=]*gives \d+\. Larger: \d+, so .*", line):
-                raised = re.sub(r"(?<=gives )\d+|(?<=Larger: )\d+", lambda m: str(int(m[0]) + 5), line)
+            if line.startswith("First") and "=" not in line:
+                raised = re.sub(r"(?<=gives me )\d+|(?<=Larger: )\d+|\d+(?= \()", lambda m: str(int(m[0]) + 5), line)
+                assert raised != line
                 assert not passes(sample, reply="\n".join([*lines[:i], raised, *lines[i + 1 :]]))
                 count += 1
             if "both" in line and "me" in line:
@@ -218,7 +219,8 @@ def test_options_stand_in_the_order_of_the_prompt() -> None:
     for sample in samples(200):
         lines = sample.derivation.text.split("\n")
         for i, line in enumerate(lines):
-            options = re.fullmatch(r"(.+?: )(\S+ (?:then \S+ )?gives .+), (\S+ (?:then \S+ )?gives .+?)(\. .+)", line)
+            given = r"\S+ (?:then \S+ )?gives .+?|\d+ \(slip \d+\) if \w+"
+            options = re.fullmatch(rf"(.+?: )({given}), ({given})(\. .+)", line)
             if options:
                 swapped = options[1] + options[3] + ", " + options[2] + options[4]
                 assert not passes(sample, reply="\n".join([*lines[:i], swapped, *lines[i + 1 :]]))
@@ -285,6 +287,20 @@ def test_options_stand_in_the_order_of_the_prompt() -> None:
         (r"Larger: (\d+),", r"Larger: \1 (slip \1),"),
         (r"Larger: (\d+)( \(slip \d+\))?, so (\w+)", r"Larger: \1 by \3\2, so \3"),
         (r" by \w+(?: then |-|/)\w+", ""),
+        ("gives me", "gives"),
+        ("gives me", "gives both"),
+        (r"First: (\w+)(?: then |-|/)\w+ gives me", r"First: \1 gives me"),
+        (r"First: (\w+) gives me", r"First: \1 then \1 gives me"),
+        (r"(\nAfter (\w+): \2 gives[^\n]+)", ""),
+        (r"(\nAfter (\w+): \2 gives[^\n]+)", r"\1\1"),
+        (r"(\nAfter (\w+): \2 gives[^\n]+)(\nFirst[^\n]+)", r"\3\1"),
+        (r"(\nAfter (\w+): )\2( gives[^\n]+)", r"\1\2\2\3"),
+        (r"(First: \d+ \(slip \d+\) if) (\w+)(, .+? if) (\w+)", r"\1 \4\3 \2"),
+        (r"First: (\d+) \(slip (\d+)\)", r"First: 1\1 (slip \2)"),
+        (r"First: (\d+) \(slip (\d+)\)", r"First: \1 (slip 1\2)"),
+        (r"(Larger: \d+ \(slip \d+\)) if \w+", r"\1"),
+        (r"(Larger: \d+) \(slip \d+\) if", r"\1 if"),
+        (r"(First: .+ if) (\w+)\. (.+ if \2, so \2)", r"\1 \2, 0 (slip 0) if \2. \3"),
         (r" by (\w+)( then |-|/)(\w+)", r" by \3\2\1x"),
     ],
 )

@@ -58,7 +58,7 @@ def fingerprint(source: str) -> tuple[int, str]:
     ("source", "prompts", "expected"),
     [
         ("scenes", 400, "63d74ec625509d93"),
-        ("quickstart data", 210, "65f12015944db4e1"),
+        ("quickstart data", 210, "e103967e4c2823f3"),
         ("quickstart evaluation", 192, "806f779066f75380"),
         ("moralis data", 210, "c02b5517ca158804"),
         ("moralis evaluation", 192, "05c9f85f38cb929e"),

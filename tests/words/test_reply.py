@@ -15,7 +15,7 @@ from words_samples import KAPPAS, draw_game, samples
 from moralfit.errors import WordsError
 from moralfit.games import Game, Strategy, sequential_prisoners_dilemma, trust_game, ultimatum_game
 from moralfit.preferences import HomoMoralis, SocialPreferences
-from moralfit.solve import equilibrium_belief
+from moralfit.solve import equilibrium_belief, optimal_plans
 from moralfit.words import FRAMES, Scene, check_sample, derive, render_prompt
 
 EVEN = Fraction(1, 2)
@@ -51,17 +51,20 @@ def arithmetic(text: str) -> list[str]:
         step, _, compared = line.partition(": ")
         # Which decision, supposing which own start, after a slip or not.
         case = re.sub(r",? ?(in|over) \d+ games|, both roles", "", step)
-        compared, _, chosen = compared.rpartition(" Larger: ")
+        compared, _, chosen = compared.partition(" Larger: ")
+        # Where only sums count, first moves are named after what they give.
+        compared = re.sub(r"([-\d.]+ \(slip [-\d.]+\)) if (\w+)", r"\2 gives \1", compared)
         # What one row leads to is quoted before the own payoff is taken from it.
         compared = re.sub(r" \([-\d.]+, [-\d.]+\) gives", " gives", compared)
         # Lines about second moves quote rows of the table, whose last label is the option.
         options = re.split(r"(?:^|, )(\w+)(?:(?: then |-|/)(\w+))? gives ", compared.rstrip("."))[1:]
         sums = [
-            f"{first if step.startswith('First') else last} {' '.join(re.findall(r'[-+x.=0-9]+|slip', body))}"
+            f"{last if last and step.startswith('After') else first} {' '.join(re.findall(r'[-+x.=0-9]+|slip', body))}"
             for first, last, body in zip(*[iter(options)] * 3, strict=True)
         ]
         winner = " ".join(re.findall(r"[\w.]+", chosen.partition(", so ")[2].rstrip(".")))
-        lines.append(f"{case}: {' | '.join(sums)} -> {winner}")
+        # A first move that ends the game is compared with nothing there.
+        lines.append(f"{case}: {' | '.join(sums)}" + (f" -> {winner}" if winner else ""))
     return lines
 
 
@@ -178,7 +181,11 @@ GOLDEN: list[tuple[str, float, Scene, str, list[str], str]] = [
         1,
         scene(TRUST, (0, 0), 0),
         "If all act as I do, the sum for both counts.",
-        ["After east: early 6+6=12 | late 1+9=10 -> early slip 10", "First: east 12 slip 10 | west 3+3=6 -> east"],
+        [
+            "After east: early 6+6=12 | late 1+9=10 -> early slip 10",
+            "After west: west 3+3=6 slip 6",
+            "First: east 12 slip 10 | west 6 slip 6 -> east",
+        ],
         "east",
     ),
     (
@@ -306,14 +313,14 @@ def test_a_whole_reply_follows_the_table_word_for_word() -> None:
         "After B: B then B (3, 3) gives 3, B then A (9, 1) gives 1. Larger: 3 by B then B, so B.",
         "After A: A then B (1, 9) gives 9, A then A (6, 6) gives 6. Larger: 9 by A then B, so B.",
         "Others, like me, after B: B; after A: B.",
-        "First: B then B (3, 3) gives 3, A then B (1, 9) gives 1. Larger: 3, so B.",
+        "First: B then B gives me 3, A then B gives me 1. Larger: 3, so B.",
         "Answer: B, B, B",
     ]
     assert derive(asked, HomoMoralis(1)).text.split("\n") == [
         "If all act as I do, the sum for both counts.",
         "After B: B then B gives 3+3=6, B then A gives 9+1=10. Larger: 10 by B then A, so A (slip 6).",
         "After A: A then B gives 1+9=10, A then A gives 6+6=12. Larger: 12 by A then A, so A (slip 10).",
-        "First: B gives 10 (slip 6), A gives 12 (slip 10). Larger: 12 (slip 10), so A.",
+        "First: 10 (slip 6) if B, 12 (slip 10) if A. Larger: 12 (slip 10) if A, so A.",
         "Answer: A, A, A",
     ]
 
@@ -358,7 +365,11 @@ def test_lines_about_second_moves_quote_rows_of_the_table() -> None:
     for sample in samples(300):
         rows = {re.split(": | gives | = ", row)[0] for row in sample.prompt.split("\n") if re.search(r"\d$", row)}
         for line in sample.derivation.text.split("\n"):
-            if line.startswith("After"):
+            if line.startswith("After") and "Larger" not in line:
+                end = re.fullmatch(r"After (\w+): \1 gives \S+ \(slip \S+\)\.", line)
+                assert end is not None
+                assert end[1] in rows
+            elif line.startswith("After"):
                 quoted = re.findall(r"(?:, |: )([^,:=()]+?)(?: \([^()]+\))? gives ", line)
                 assert len(quoted) == 2
                 assert rows.issuperset(quoted)
@@ -382,8 +393,6 @@ def test_what_counts_is_said_once_and_the_answer_last() -> None:
         # T + S = 2R: after A, both replies give 10.
         (1, scene(sequential_prisoners_dilemma(9, 5, 3, 1)), "After A: the options are equal"),
         (1, scene(trust_game(9, 5, 3, 1), None, 1), "After east: the options are equal"),
-        # T + P = 2R: to keep gives 12, to claim 12; after keeping there is nothing to slip at.
-        (1, scene(ultimatum_game(8, 6, 4, 1)), "First: the options are equal"),
         # 3 x 6 + 2 x 1 = 5 x 4.
         (0, scene(trust_game(9, 6, 4, 1), (EVEN, 0.6), 0), "First, in 5 games: the options are equal"),
         # All others start A: 2 x 6 + 2 x 12 = 2 x 8 + 2 x 10 in two games.
@@ -393,6 +402,18 @@ def test_what_counts_is_said_once_and_the_answer_last() -> None:
 def test_ties_have_no_derivation(kappa: float, asked: Scene, message: str) -> None:
     with pytest.raises(WordsError, match=re.escape(f"{asked.game.name}: {message}; no unique answer can be derived")):
         derive(asked, HomoMoralis(kappa))
+
+
+def test_sharing_and_claiming_can_be_worth_the_same() -> None:
+    """T + P = 2R: keeping gives both 12, and so does claiming, but there a slip of the second leaves 2."""
+    asked = scene(ultimatum_game(8, 6, 4, 1))
+    assert derive(asked, HomoMoralis(1)).text.split("\n")[1:] == [
+        "After keep: keep gives 6+6=12 (slip 12).",
+        "After claim: claim then yes gives 8+4=12, claim then no gives 1+1=2. Larger: 12 by claim then yes, so yes (slip 2).",
+        "First: 12 (slip 12) if keep, 12 (slip 2) if claim. Larger: 12 (slip 12) if keep, so keep.",
+        "Answer: keep, yes",
+    ]
+    assert optimal_plans(asked.game, HomoMoralis(1), Fraction(1, 2)).plans == (("E", "A"),)
 
 
 def test_without_an_equilibrium_a_belief_must_be_stated() -> None:

@@ -22,28 +22,11 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from moralfit.errors import WordsError
 from moralfit.preferences import SocialPreferences
 from moralfit.solve import Solution, optimal_plans
+from moralfit.words._grammar import END, FIRST_ALL, LEAD, LINE, OPTION, OPTION_ALL, OPTION_OWN, WORTH
 from moralfit.words._parse import parse_reply
 from moralfit.words._prompt import expected_play, number, path_name, render_prompt, step_name
-from moralfit.words._read import NUMBER, read_belief, read_payoffs, value
+from moralfit.words._read import read_belief, read_payoffs, value
 from moralfit.words._scene import Scene
-
-_TERM = rf"(?:(?:[2-9]|[1-9]\d+)x)?{NUMBER}"
-_EQUATION = rf"{_TERM}(?:\+{_TERM})*={NUMBER}|{NUMBER}"
-_LEAD = re.compile(
-    r"(?P<own>Only my own payoff counts\.)"
-    r"|(?P<all>If all act as I do, the sum for both counts\.)"
-    r"|Own payoff counts (?P<w>[1-9]\d*), the sum for both if all act as I do counts (?P<a>[1-9]\d*)\."
-    r"(?: Others act as I do: (?P<others>[^.]+)\.)?"
-)
-_SLIP = rf" \(slip {NUMBER}\)"
-_LINE = re.compile(
-    rf"(?:First(?P<both>, both roles)?(?:, (?P<games>in|over) (?P<q>\d+) games)?"
-    rf"|After (?P<history>[^:,]+?)(?P<slip> by a slip)?(?:, if I (?P<off>do not )?start (?P<start>[^:,]+))?)"
-    rf": (?P<options>.+?)\. Larger: (?P<value>{NUMBER})(?: by (?P<by>[^.(]+?))?(?P<least>{_SLIP})?"
-    rf", so (?P<label>[^.(]+?)(?P<left>{_SLIP})?\."
-)
-_OPTION = re.compile(r"(?:^|, )(?P<row>(?P<label>[^,=()]+?)(?: then (?P<reply>[^,=()]+?))?)(?: \((?P<pays>[^()]+)\))? gives ")
-_WORTH = re.compile(rf"(?:me (?P<me>{_EQUATION}), )?(?:both (?P<both>{_EQUATION}), )?(?P<total>{_EQUATION})(?P<slip>{_SLIP})?")
 
 #: Payoffs with how often they count.
 _Terms: TypeAlias = list[tuple[int, Any]]
@@ -104,6 +87,8 @@ class _Checker:
         }
         #: What the lines so far arrived at: for a decision and what is supposed of the own start, the label.
         self.chosen: dict[tuple[int, _Case], str] = {}
+        #: The first moves that end the game of which the reply has said what they give.
+        self.ended: set[str] = set()
         #: Whether the reply has said what others do.
         self.expects = False
 
@@ -118,7 +103,14 @@ class _Checker:
         self._prompt()
         self._lead(lead)
         for line in lines[:-1]:
-            self._others(line) if line.startswith("Others") else self._line(line)
+            if line.startswith("Others"):
+                self._others(line)
+            elif end := END.fullmatch(line):
+                self._end(end, line)
+            elif line.startswith("First:") and not self.w:
+                self._first_for_all(line)
+            else:
+                self._line(line)
         self._answer(lines[-1] if lines else "")
         return self.solution
 
@@ -137,7 +129,7 @@ class _Checker:
             self.fail("the prompt is not the scene's", self.prompt)
 
     def _lead(self, line: str) -> None:
-        lead = _LEAD.fullmatch(line)
+        lead = LEAD.fullmatch(line)
         if lead is None:
             self.fail("the first line does not say what counts", line)
         weights = (1, 0) if lead["own"] else (0, 1) if lead["all"] else (int(lead["w"]), int(lead["a"]))
@@ -167,7 +159,7 @@ class _Checker:
     # --- One comparison
 
     def _line(self, line: str) -> None:
-        said = _LINE.fullmatch(line)
+        said = LINE.fullmatch(line)
         if said is None:
             self.fail("a line is not a comparison", line)
         history = said["history"]
@@ -177,53 +169,91 @@ class _Checker:
         case = self._case(said, history, line)
         if (decision, case) in self.chosen:
             self.fail("a line is there twice", line)
-        options = list(_OPTION.finditer(said["options"]))
+        pattern = OPTION_OWN if history is None and not self.a else OPTION
+        options = list(pattern.finditer(said["options"]))
         ends = [*(option.start() for option in options[1:]), len(said["options"])]
-        listed = [self.scene.labels[decision][i] for i in self.scene.order[decision]]
-        if history is None:
-            named = [option["label"] for option in options]
-        else:
-            # A line about a second move quotes rows of the table.
-            rows = {path_name(self.scene, (history, label)): label for label in listed}
-            named = [rows.get(option["row"]) for option in options]
-        if named != listed:
-            self.fail("a line does not compare the options in the order of the prompt", line)
-        # Slips are told where everyone's play alone counts and first moves are compared, for those that are answered.
-        told = not self.w and 0 in self.scene.asked
-        values, slips = {}, {}
+        listed = self._listed(decision)
+        if [option["row"] for option in options] != [self._named(history, label) for label in listed]:
+            self.fail("a line does not compare the options in the order of the prompt, each by its name", line)
+        values = {}
         for option, label, end in zip(options, listed, ends, strict=True):
-            if history is None and option["reply"] and option["reply"] != self._follows(label):
-                self.fail(f"{option['reply']} is not what follows {label}", line)
-            worth = _WORTH.fullmatch(said["options"], option.end(), end)
+            worth = WORTH.fullmatch(said["options"], option.end(), end)
             if worth is None:
                 self.fail(f"what {label} gives is not an equation", line)
             self._quoted(option["pays"], history, label, line)
             values[label] = self._worth(worth, history, case, label, line)
-            slips[label] = self._slip(worth["slip"], label, told and history is None and label in self.replies, line)
         self._utilities(decision, history, case, values, line)
-        comparable = told and history is None and set(self.replies) == set(listed)
-        worths = {label: (values[label], slips[label] if comparable else 0) for label in listed}
+        best = max(values.values())
+        if [label for label in listed if values[label] == best] != [said["label"]]:
+            self.fail("the option named as larger is not", line)
+        if said["by"] != (None if history is None else self._named(history, said["label"])):
+            self.fail("the row named as larger is not the one that is chosen, or is named where no rows are compared", line)
+        if value(said["value"]) != best:
+            self.fail("the value named as larger is not", line)
+        self.chosen[decision, case] = said["label"]
+        self._slip(said["left"], history, self._slips_count() and history is not None, line)
+
+    def _listed(self, decision: int) -> list[str]:
+        """Labels in the order of the prompt."""
+        return [self.scene.labels[decision][i] for i in self.scene.order[decision]]
+
+    def _slips_count(self) -> bool:
+        """Slips are told where everyone's play alone counts and first moves are compared."""
+        return not self.w and 0 in self.scene.asked
+
+    def _named(self, history: str | None, label: str) -> str:
+        """What a line calls an option: a row of the table, or a first move with what surely follows it."""
+        if history is not None:
+            return path_name(self.scene, (history, label))
+        follows = self._follows(label)
+        if follows is None:
+            return label
+        return f"{label} then {follows}" if self.mixed else path_name(self.scene, (label, follows))
+
+    def _quoted(self, text: str | None, history: str | None, label: str, line: str) -> None:
+        """Where only the own payoff counts, a second move's row is quoted in full before the own payoff is taken from it."""
+        row = None if self.a or history is None else self.payoffs[history, label]
+        if (text or None) != (None if row is None else ", ".join(map(number, row))):
+            self.fail(f"what {label} leads to is not quoted from the table", line)
+
+    def _end(self, said: re.Match[str], line: str) -> None:
+        """A first move that ends the game: the sum for both, which no slip changes."""
+        start = said["start"]
+        if not self._slips_count() or (start,) not in self.payoffs or start in self.ended:
+            self.fail("a line speaks of an end of play that is not there, was there before or does not matter", line)
+        self._equation(said["total"], [(1, payoff) for payoff in self.payoffs[start,]], line)
+        if "+" not in said["total"]:
+            self.fail("a sum is not derived", line)
+        self._slip(said["left"], start, True, line)
+        self.ended.add(start)
+
+    def _first_for_all(self, line: str) -> None:
+        """First moves by what everyone then gets, as derived before; equal ones by what a slip leaves."""
+        said = FIRST_ALL.fullmatch(line)
+        if said is None:
+            self.fail("a line is not a comparison of first moves", line)
+        if not self._slips_count() or (0, "") in self.chosen:
+            self.fail("a line is there twice, or not needed", line)
+        texts = said["options"].split(", ")
+        options = [match for text in texts if (match := OPTION_ALL.fullmatch(text))]
+        listed = self._listed(0)
+        if [option["label"] for option in options] != listed:
+            self.fail("a line does not compare the options in the order of the prompt", line)
+        values, worths = {}, {}
+        for option, label in zip(options, listed, strict=True):
+            if label not in self.replies and label not in self.ended:
+                self.fail(f"what {label} gives was not derived before", line)
+            values[label] = value(option["value"])
+            if values[label] != sum(self.payoffs[self._path(label, line)]):
+                self.fail(f"{label} gives something else", line)
+            worths[label] = (values[label], self._slip(option["slip"], label, True, line))
+        self._utilities(0, None, "", values, line)
         best = max(worths.values())
         if [label for label in listed if worths[label] == best] != [said["label"]]:
             self.fail("the option named as larger is not", line)
-        winner = said["label"] if told and history is None and said["label"] in self.replies else None
-        if history is not None and said["by"] != path_name(self.scene, (history, said["label"])):
-            self.fail("the row named as larger is not the one that is chosen", line)
-        if history is None and said["by"]:
-            self.fail("a row is named where several first moves are compared", line)
-        if value(said["value"]) != best[0] or said["least"] != (winner and f" (slip {number(slips[winner])})"):
+        if said["larger"] != texts[listed.index(said["label"])]:
             self.fail("the value named as larger is not", line)
-        self.chosen[decision, case] = said["label"]
-        self._slip(said["left"], history, told and history is not None, line)
-
-    def _quoted(self, text: str | None, history: str | None, label: str, line: str) -> None:
-        """Where only the own payoff counts and one row leads to it, that row is quoted in full."""
-        path: tuple[str, ...] = (label,) if history is None else (history, label)
-        if history is None and label in self.replies:
-            path = (label, self._follows(label) or "")
-        row = None if self.a else self.payoffs.get(path)
-        if text != (None if row is None else ", ".join(map(number, row))):
-            self.fail(f"what {label} leads to is not quoted from the table", line)
+        self.chosen[0, ""] = said["label"]
 
     def _case(self, said: re.Match[str], history: str | None, line: str) -> _Case:
         """Checks what the line says about itself: roles, games, start and slip."""
@@ -257,9 +287,6 @@ class _Checker:
         if both and self.w:
             return self._equation(said["total"], [(a, self._equation(said["both"], both, line))], line, said["me"])
         terms = both or [(times * w, payoff) for times, payoff in own]
-        derived = sum(payoff for _, payoff in both)
-        if history is None and label in self.replies and both and "+" not in said["total"]:
-            terms = [(1, derived)]  # Already added up where the reply was derived.
         return self._equation(said["total"], terms, line, said["me"] or said["both"])
 
     def _counting(self, history: str | None, case: _Case, label: str, line: str) -> tuple[_Terms, _Terms, int, int]:
@@ -348,13 +375,16 @@ class _Checker:
                 self.fail("a comparison does not agree with the utilities", line)
 
     def _slip(self, text: str | None, start: str | None, told: bool, line: str) -> Any:
-        """What both get after a first move if the second mover slips from what was derived; zero where it is not told."""
+        """What both get after a first move if the second mover, where there is one, slips from what was derived; zero where it
+        is not told.
+        """
         if (text is not None) != told:
             self.fail("a slip is spoken of where none is needed, or the other way round", line)
         if text is None or start is None:
             return 0
         left = value(text.removeprefix(" (slip ").removesuffix(")"))
-        ends = [sum(pair) for path, pair in self.payoffs.items() if path[0] == start and path != self._path(start, line)]
+        derived = self._path(start, line)
+        ends = [sum(pair) for path, pair in self.payoffs.items() if path[0] == start and (len(path) == 1 or path != derived)]
         if ends != [left]:
             self.fail(f"a slip after {start} leaves something else", line)
         return left
@@ -369,6 +399,9 @@ class _Checker:
             steps = ", ".join(sorted(step_name(self.scene, d) for d, _ in missing))
             self.fail(f"lines are missing, or not needed, for {steps}", self.reply)
         asked = self.scene.asked
+        ends = {label for label in self.scene.labels[0] if label not in self.replies} if self._slips_count() else set()
+        if ends != self.ended:
+            self.fail("lines are missing for first moves that end the game", self.reply)
         derived = [self._derived(d) for d in asked]
         if line != f"Answer: {', '.join(derived)}":
             self.fail("the answer is not what was derived", line)

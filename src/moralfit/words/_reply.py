@@ -32,13 +32,13 @@ Term = tuple[int, int | Fraction]
 
 @dataclass(frozen=True)
 class _Option:
-    """One action of one step: its label, the row of the table it ends in if it is a reply, what play it leads to, and the terms
-    that count for the agent and for both.
+    """One action of one step: its label, the row of the table it ends in if it is a reply, the words before its value, and the
+    terms that count for the agent and for both.
     """
 
     label: str
     row: str
-    leads_to: str
+    says: str
     own: tuple[Term, ...]
     both: tuple[Term, ...]
     both_times: int
@@ -82,7 +82,7 @@ def _equation(terms: Sequence[Term]) -> str:
 
 
 def _slip(left: int | Fraction | None) -> str:
-    """What both get where a second mover slips, which decides between first moves of equal worth."""
+    """What both get where the second mover, if there is one, slips: it decides between first moves of equal worth."""
     return "" if left is None else f" (slip {number(left)})"
 
 
@@ -160,7 +160,13 @@ class _Deriver:
         plan: dict[int, str] = {}
         best: dict[int, int] = {}
         slips: dict[int, int | Fraction] = {}
-        for first, decision in self.replies.items():
+        for first in self._listed(0):
+            if first not in self.replies:
+                if with_slips:
+                    self._end(first)
+                    slips[first] = sum(self.ends[first,])
+                continue
+            decision = self.replies[first]
             if decision in wanted or (0 in wanted and not (own and self.scene.belief is not None)):
                 options = []
                 for action in self._listed(decision):
@@ -181,6 +187,11 @@ class _Deriver:
             chosen = self._choose(0, options, f"First{games}:")
             plan[0] = self.scene.game.information_sets[0].actions[chosen]
         return plan
+
+    def _end(self, first: int) -> None:
+        """What both get if play ends at once, which no slip changes."""
+        label, pays = self.scene.labels[0][first], self.ends[first,]
+        self.lines.append(lambda: f"After {label}: {label} gives {_equation([(1, p) for p in pays])}{_slip(sum(pays))}.")
 
     def _expect(self, best: dict[int, int]) -> None:
         """What others do after each first move: as stated, or their own best reply. A small model computes on what it wrote."""
@@ -205,13 +216,15 @@ class _Deriver:
         before = self.scene.histories[decision][0]
         row = path_name(self.scene, (before, label))
         quoted = self._quoted(self.scene.labels[0].index(before), action) if self.kappa == 0 else ""
-        return _Option(label, row, row + quoted, _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q)
+        return _Option(
+            label, row, f"{row}{quoted} gives", _merge((own_times, p) for p in own), _merge((1, p) for p in both), self.q
+        )
 
     def _first_own(self, first: int, best: dict[int, int]) -> _Option:
         """The first mover's own payoff against what it expects: stated shares, or the second mover's own best reply."""
         label = self.scene.labels[0][first]
         if first not in self.replies:
-            return _Option(label, "", label + self._quoted(first), ((self.q, self.ends[first,][0]),), (), self.q)
+            return _Option(label, "", f"{label} gives me", ((self.q, self.ends[first,][0]),), (), self.q)
         decision = self.replies[first]
         if self.scene.belief is None:
             weights = [int(action == best[first]) * self.q for action in range(len(self.scene.labels[decision]))]
@@ -221,16 +234,15 @@ class _Deriver:
         follows = [action for action, weight in enumerate(weights) if weight]
         leads = label
         if len(follows) == 1:
-            leads += f" then {self.scene.labels[decision][follows[0]]}{self._quoted(first, follows[0])}"
-        return _Option(label, "", leads, own, (), self.q)
+            leads = path_name(self.scene, (label, self.scene.labels[decision][follows[0]]))
+        # "me" sets the first mover's payoff apart from what the same row gave the second: a small model repeats that one else.
+        return _Option(label, "", f"{leads} gives me", own, (), self.q)
 
     def _first_both(self, first: int, best: dict[int, int], slips: dict[int, int | Fraction]) -> _Option:
-        """kappa = 1: the sum at the end of the path that everyone then takes; already written if a second move was judged."""
+        """kappa = 1: the sum at the end of the path that everyone then takes, as written before."""
         label = self.scene.labels[0][first]
-        if first not in self.replies:
-            return _Option(label, "", label, (), tuple((1, p) for p in self.ends[first,]), 1)
-        total = sum(self.ends[first, best[first]])
-        return _Option(label, "", label, (), ((1, total),), 1, slips.get(first))
+        total = sum(self.ends[first, best[first]] if first in self.replies else self.ends[first,])
+        return _Option(label, "", "", (), ((1, total),), 1, slips[first])
 
     def _mixed(self) -> dict[int, str]:
         """0 < kappa < 1: replies on the agent's own path count for itself and for all, the others for itself alone."""
@@ -250,7 +262,9 @@ class _Deriver:
                     # Nobody is expected there; a slip of the others and of everyone weigh the same.
                     label = self.scene.labels[decision][action]
                     row = path_name(self.scene, (start, label))
-                    own_options.append(_Option(label, row, row, _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1))
+                    own_options.append(
+                        _Option(label, row, f"{row} gives", _merge([(1, payoffs[1])]), _merge((1, p) for p in payoffs), 1)
+                    )
             on_path[first] = self._choose(decision, both_options, f"{step}, if I start {start}:")
             slip = "" if reach[first] else " by a slip"
             off_path[first] = self._choose(decision, own_options, f"{step}{slip}, if I do not start {start}:")
@@ -274,7 +288,7 @@ class _Deriver:
                     own.append((reach[other], self.ends[other, action][1]))
                 else:
                     own.append((reach[other], self.ends[other,][1]))
-            options.append(_Option(label, "", leads, _merge(own), both, self.q))
+            options.append(_Option(label, "", f"{leads} gives", _merge(own), both, self.q))
         games = f", over {self.q} games" if self.q > 1 else ""
         chosen = self._choose(0, options, f"First, both roles{games}:")
         actions = [information.actions for information in self.scene.game.information_sets]
@@ -296,22 +310,31 @@ class _Deriver:
         Raises:
             WordsError: They are equal and a slip does not separate them: no unique answer can be derived.
         """
-        comparable = all(option.slip is not None for option in options)
-        values = [(option.value(self.w, self.a), (option.slip or 0) if comparable else 0) for option in options]
+        values = [(option.value(self.w, self.a), option.slip or 0) for option in options]
         largest = max(values)
         if values.count(largest) > 1:
             raise WordsError(f"{self.scene.game.name}: {lead} the options are equal; no unique answer can be derived")
         winner = options[values.index(largest)]
-        self.lines.append(partial(self._comparison, options, lead, winner, largest[0], slip))
+        if winner.slip is None:
+            self.lines.append(partial(self._comparison, options, lead, winner, largest[0], slip))
+        else:
+            self.lines.append(partial(self._by_sums, options, lead, winner))
         return self.scene.labels[decision].index(winner.label)
 
     def _comparison(
         self, options: list[_Option], lead: str, winner: _Option, largest: int | Fraction, slip: int | Fraction | None
     ) -> str:
-        gives = ", ".join(f"{option.leads_to} gives {self._worth(option)}{_slip(option.slip)}" for option in options)
+        gives = ", ".join(f"{option.says} {self._worth(option)}" for option in options)
         # Asked for the reply alone, a small model begins with the move before it, and gets stuck there.
         row = f" by {winner.row}" if winner.row else ""
-        return f"{lead} {gives}. Larger: {number(largest)}{row}{_slip(winner.slip)}, so {winner.label}{_slip(slip)}."
+        return f"{lead} {gives}. Larger: {number(largest)}{row}, so {winner.label}{_slip(slip)}."
+
+    def _by_sums(self, options: list[_Option], lead: str, winner: _Option) -> str:
+        """First moves by what everyone then gets. The label comes last: a small model repeats what followed a number before,
+        and seldom finds what stood before it.
+        """
+        gives = {option.label: f"{self._worth(option)}{_slip(option.slip)} if {option.label}" for option in options}
+        return f"{lead} {', '.join(gives.values())}. Larger: {gives[winner.label]}, so {winner.label}."
 
     def _worth(self, option: _Option) -> str:
         """The value of an option as its reader can recompute it."""
