@@ -99,6 +99,11 @@ def test_from_a_run_to_its_dilemmas_and_again(command: Any) -> None:
     (out / "records.jsonl").write_bytes(b"\n".join(lines[:32]) + b"\n" + lines[32][:50])
     assert command(*arguments)[0] == 0
     assert (out / "records.jsonl").read_bytes() == before
+    # As where several runs are asked: it lies elsewhere, and the run's report shows it.
+    code, printed, error = command(*arguments, "--out", "apart/dilemmas")
+    assert code == 0, error
+    assert f"also in: {RUN / 'report.html'}" in printed.replace("\n", "")
+    assert (RUN / "dilemmas-compared/summary.json").read_bytes() == Path("apart/dilemmas/summary.json").read_bytes()
     code, _, error = command(*arguments, "--samples", "4")
     assert code == 2
     assert "holds an experiment with other samples" in error

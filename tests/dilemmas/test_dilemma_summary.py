@@ -306,3 +306,9 @@ def test_the_interval_of_what_is_read_off_a_model_covers_and_is_narrower_than_a_
         narrower += found["high"] - found["low"] < 0.3 * (share["high"] - share["low"])
     assert 0.91 <= hits / 200 <= 0.98
     assert narrower == 200
+
+
+def test_warnings_come_before_the_tables(summary: Any) -> None:
+    assert "Warning" not in markdown(summary)
+    written = markdown({**summary, "notes": ["the server's base\ngives other answers"]})
+    assert written == f"> **Warning:** the server's base gives other answers\n\n{markdown(summary)}"

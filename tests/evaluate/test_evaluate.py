@@ -129,6 +129,33 @@ def test_another_adapter_needs_overwrite(place: Path) -> None:
     assert len(after) == len(before.splitlines())
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_overwriting_begins_when_everything_is_loaded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = ["evaluation.prompts=2", "evaluation.compare=[base]", "evaluation.elicit_beliefs=true"]
+    evaluate([RUN], Path("out"), overrides=changes)
+    before = contents(Path("out"))
+    assert set(before) == {"records.jsonl", "settings.json", "summary.json", "beliefs.jsonl"}
+    weights = RUN / "adapter" / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    with pytest.raises(ModelError, match="the adapter cannot be loaded"):
+        evaluate([RUN], Path("out"), overwrite=True, overrides=changes)
+    assert contents(Path("out")) == before
+    weights.write_bytes(whole)
+    with monkeypatch.context() as unsolvable:
+        unsolvable.setattr("moralfit.evaluate._play.target", lambda scene, preference: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate([RUN], Path("out"), overwrite=True, overrides=changes)
+    assert contents(Path("out")) == before
+    beliefs = Path("out/beliefs.jsonl")
+    beliefs.write_bytes(before["beliefs.jsonl"].replace(b'"reply": "', b'"reply": "earlier '))
+    evaluate([RUN], Path("out"), overwrite=True, overrides=changes)
+    assert contents(Path("out")) == before, "all of it was asked anew"
+
+
 def test_other_prompts_need_overwrite(place: Path) -> None:
     evaluate([RUN], Path("out"))
     values = yaml.safe_load((RUN / "recipe.yaml").read_text())
@@ -286,3 +313,62 @@ def test_find_adapter(place: Path) -> None:
         find_adapter(place / TINY / "nothing")
     with pytest.raises(ModelError):
         find_adapter(place / TINY)
+
+
+class TestMissingFolders:
+    """What looks like a folder that is not there is not looked for on the Hub."""
+
+    @pytest.fixture(autouse=True)
+    def runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        for name in ("quickstart-moralis-1", "quickstart-economicus", "other"):
+            (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / "quickstart-moralis-3").touch()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("moralfit.evaluate._loading.fetch_adapter", self.fetch)
+        return tmp_path / "runs"
+
+    @staticmethod
+    def fetch(repository: str, revision: str | None = None) -> Path:
+        raise ModelError(f"asked the Hub for {repository} at {revision}")
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    @pytest.mark.parametrize(
+        ("place", "near"),
+        [
+            ("runs/quickstart-moralis-2", "runs/quickstart-moralis-1"),
+            ("./runs/quickstart-moralis-2", "runs/quickstart-moralis-1"),
+            ("runs/othr", "runs/other"),
+            ("runs/nothing-like-it", None),
+        ],
+    )
+    def test_where_the_parent_is_there(self, kind: Any, place: str, near: str | None) -> None:
+        asked = kind(place)
+        hub = "" if str(asked).startswith(".") else f" (a repository of the Hub would be {Path(place)}@main)"
+        with pytest.raises(RunError) as error:
+            find_adapter(asked)
+        said = str(error.value).removeprefix(f"{asked}: no such run or adapter folder")
+        assert said.endswith(hub)
+        assert ("a repository of the Hub" in said) == bool(hub)
+        assert ("did you mean" in said) == (near is not None)
+        assert near is None or said.startswith(f"; did you mean {near}")
+        assert "quickstart-moralis-3" not in said, "it is a file"
+
+    def test_where_the_name_says_so(self, runs: Path) -> None:
+        for place in ("./user/name", "../user", "~/runs/x", "/nowhere/x"):
+            with pytest.raises(RunError, match=r"no such run or adapter folder$"):
+                find_adapter(place)
+        with pytest.raises(RunError, match=rf"no such run or adapter folder; did you mean {runs / 'other'}\?$"):
+            find_adapter(runs / "othe")
+        with pytest.raises(RunError, match=r"; did you mean runs\?$"):
+            find_adapter("run")
+
+    def test_a_repository_is_one(self) -> None:
+        for place, asked in (
+            ("someone/moralis", "someone/moralis at None"),
+            ("someone/moralis@v1", "someone/moralis at v1"),
+            ("runs/othr@main", "runs/othr at main"),
+        ):
+            with pytest.raises(ModelError, match=f"asked the Hub for {asked}"):
+                find_adapter(place)
+            with pytest.raises(ModelError, match=f"asked the Hub for {asked}"):
+                find_adapter(Path(place))

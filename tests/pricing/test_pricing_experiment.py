@@ -220,6 +220,27 @@ def test_another_experiment_is_refused_unless_overwritten(tmp_path: Path) -> Non
     assert (out / "records.jsonl").read_bytes() != before
 
 
+def test_overwriting_begins_when_the_agents_are_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_experiment(recipe(tmp_path, periods=1), out, cast=casting())
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+
+    def failing(*args: Any) -> Cast:
+        raise RunError("no such adapter")
+
+    with pytest.raises(RunError, match="no such adapter"):
+        run_experiment(recipe(tmp_path, periods=1, seed=3), out, overwrite=True, cast=failing)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
+    # A kill while they were loaded left the earlier one aside.
+    out.rename(tmp_path / ".out.replaced")
+    with pytest.raises(RunError, match="no such adapter"):
+        run_experiment(recipe(tmp_path, periods=1, seed=3), out, overwrite=True, cast=failing)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert run_experiment(recipe(tmp_path, periods=1, seed=3), out, overwrite=True, cast=casting())
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
+
+
 def test_folders_of_something_else_are_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

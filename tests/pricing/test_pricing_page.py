@@ -14,6 +14,7 @@ from pricing_samples import experiment, records, write_experiment, write_records
 
 from moralfit.errors import RunError
 from moralfit.pricing import analyse, write_pricing_report
+from moralfit.pricing._results import result_markdown, result_warnings
 
 PAIRS = [("base", "base"), ("economicus", "moralis"), ("nash", "monopoly")]
 EVIL = "<script>alert(1)</script><img src=\"https://evil.example/x\" onerror='alert(2)'></pre>{{ 7 * 7 }}\"'&\x00\x1b[31m"
@@ -177,6 +178,25 @@ def test_no_text_can_act(tmp_path: Path) -> None:
     shown = EVIL.replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
     assert len(parsed.blocks) > 20
     assert all(shown in block for block in parsed.blocks)
+
+
+def test_warnings_stand_above_the_numbers(tmp_path: Path, shown: Parsed) -> None:
+    assert 'class="warning"' not in shown.html
+    folder = experiment(tmp_path / "made", PAIRS[:1], 4, runs=2)
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    note = "the server's base gives the same answer to\n3 of 16 probe decisions"
+    (folder / "settings.json").write_text(json.dumps({**settings, "notes": [note, EVIL]}), encoding="utf-8")
+    parsed = page(folder)
+    assert_inert(parsed)
+    warned = re.findall(r'<p class="warning">(.*?)</p>', parsed.html, re.DOTALL)
+    assert [("3 of 16" in line, "&lt;script&gt;" in line) for line in warned] == [(True, False), (False, True)]
+    assert parsed.html.index('class="warning"') < parsed.html.index("<svg", parsed.html.index('id="overview"'))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["notes"] == [note, EVIL]
+    first, second, *_ = result_markdown(summary).split("\n\n")
+    assert first == "> **Warning:** the server's base gives the same answer to 3 of 16 probe decisions"
+    assert second.startswith("> **Warning:** ")
+    assert [str(line) for line in result_warnings(summary)] == [f"Warning: {note}", f"Warning: {EVIL}"]
 
 
 def test_a_plain_page_is_inert_and_self_contained(shown: Parsed) -> None:

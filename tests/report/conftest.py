@@ -339,6 +339,11 @@ class Page(HTMLParser):
         return self.html[start : self.html.index("</section>", start)]
 
 
+@pytest.fixture(autouse=True)
+def quick(drawn_once: Json) -> None:
+    """All pages here take equal drawings from each other."""
+
+
 @pytest.fixture
 def read() -> Callable[[Path], Page]:
     return lambda path: Page(path.read_text(encoding="utf-8"))

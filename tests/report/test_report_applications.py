@@ -113,6 +113,19 @@ def test_a_market_is_shown_beside_theory(trade: Path, read: Read) -> None:
     assert "equilibrium of firms that have the preference" in page.text
 
 
+def test_convergence_has_a_column_only_where_it_can_be_told(trade: Path, read: Read) -> None:
+    path = trade / "pricing/duopoly/summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    for row in summary["rows"]:
+        row["converged"] = measure(None, None, "needs 10 periods")
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    page = read(write_report(trade))
+    lines = {row[0]: row for row in page.table("Prices and profits: duopoly")}
+    assert lines["tuned"][-5:] == ["+0.97", "+0.87 to +1.07", "3.1%", "0.2%", "0.0%"]
+    assert "converged" not in page.section("market")
+    assert "needs 10 periods" not in page.text
+
+
 def test_market_figures_hold_estimates_and_the_equilibrium() -> None:
     shown = market(MarketSummary.model_validate(market_summary()), "m")
     for panel, mark in zip(shown.panels, ("monopoly", "monopoly 1"), strict=True):
@@ -265,6 +278,23 @@ def test_dilemmas_are_shown_beside_theory_and_people(troubled: Path, read: Read)
     assert "Shown for perspective: passenger." in page.text
 
 
+def test_dilemmas_of_several_runs_are_shown_where_one_has_none_of_its_own(troubled: Path, read: Read) -> None:
+    own = read(write_report(troubled)).section("dilemmas")
+    (troubled / "dilemmas").rename(troubled / "dilemmas-compared")
+    assert read(write_report(troubled)).section("dilemmas") == own
+    other = json.loads((troubled / "dilemmas-compared/summary.json").read_text(encoding="utf-8"))
+    other["families"]["autonomous-vehicles"]["title"] = "Others asked it"
+    (troubled / "dilemmas-compared/summary.json").write_text(json.dumps(other), encoding="utf-8")
+    assert "Others asked it" in read(write_report(troubled)).text
+    (troubled / "dilemmas").mkdir()
+    (troubled / "dilemmas/summary.json").write_text(
+        json.dumps(other).replace("Others asked it", "Asked alone"), encoding="utf-8"
+    )
+    page = read(write_report(troubled)).text
+    assert "Asked alone" in page
+    assert "Others asked it" not in page
+
+
 def test_damaged_dilemmas_are_named(troubled: Path, edit: Edit) -> None:
     path = troubled / "dilemmas/summary.json"
     for change, message in (
@@ -301,6 +331,30 @@ def test_they_do_not_need_an_evaluation(trade: Path, answers: Json, read: Read) 
     assert len(ids) == len(set(ids))
     used = set(re.findall(r"var\((--[\w-]+)\)", page.html))
     assert used - {"--tone"} <= set(re.findall(r"[{;\s\"](--[\w-]+):", page.html))
+
+
+@pytest.mark.parametrize(
+    ("name", "section"), [("evaluation", "result"), ("pricing/duopoly", "market"), ("dilemmas", "dilemmas")]
+)
+def test_warnings_stand_above_the_numbers_that_they_are_about(
+    trade: Path, answers: Json, read: Read, edit: Edit, name: str, section: str
+) -> None:
+    (trade / "dilemmas").mkdir()
+    (trade / "dilemmas/summary.json").write_text(json.dumps(answers), encoding="utf-8")
+    assert 'class="warning"' not in read(write_report(trade)).html
+    note = "the server's tuned gives the same answer to 3 of 16 probe decisions"
+    edit(trade / name / "summary.json", lambda value: value.update(notes=[note, EVIL]))
+    page = read(write_report(trade))
+    found = re.findall(r'<p class="warning"><strong>Warning:</strong> (.*?)</p>', page.section(section), re.DOTALL)
+    assert (len(found), page.html.count('class="warning"')) == (2, 2)
+    assert found[0] == note.replace("'", "&#39;")
+    assert "&lt;script&gt;" in found[1]
+    assert "{{ 7 * 7 }}" in found[1]
+    assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
+    assert page.section(section).index('class="warning"') < page.section(section).index("<svg")
+    edit(trade / name / "summary.json", lambda value: value.update(notes=[3]))
+    with pytest.raises(RunError, match=rf"{name}/summary\.json: damaged \(notes\.0"):
+        write_report(trade)
 
 
 def taint(value: Any) -> Any:

@@ -26,7 +26,9 @@ class Fake:
         answer: The reply to a request. following: The most likely next tokens with their log probabilities after a begun reply;
             None for a server that offers none. script: What happens to the next chat requests instead, one each.
         models: The ids it lists; None for a server without a list. requests: Chat requests so far, in their order.
-        headers: Of each of these. most: How many were being answered at once, at most. seconds: What an answer takes.
+        loads: The events that `transformers serve` tells of when it is asked to load a model; None for another server.
+        loaded: The models that it was asked to load. headers: Of each request. most: How many were being answered at once, at
+            most. seconds: What an answer takes.
     """
 
     answer: Callable[[Body], str] = lambda body: f"said to {body['messages'][-1]['content']}"
@@ -34,6 +36,8 @@ class Fake:
     script: list[Deed] = field(default_factory=list)
     models: list[dict[str, Any]] | None = field(default_factory=lambda: [{"id": "base-model"}])
     seconds: float = 0.0
+    loads: Callable[[str], list[Body]] | None = None
+    loaded: list[str] = field(default_factory=list)
     requests: list[Body] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -50,6 +54,8 @@ class Fake:
 class _Handler(BaseHTTPRequestHandler):
     fake: Fake
     protocol_version = "HTTP/1.1"
+    # Head and body are written one after the other, and the second would wait for the first to be acknowledged.
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: pytest shows what fails."""
@@ -63,6 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         fake = self.fake
+        if not self.path.endswith("/chat/completions"):
+            self.load(str(body["model"]))
+            return
         with fake._lock:
             fake.requests.append(body)
             fake.headers.append({key.lower(): value for key, value in self.headers.items()})
@@ -77,6 +86,14 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             with fake._lock:
                 fake._now -= 1
+
+    def load(self, model: str) -> None:
+        self.fake.loaded.append(model)
+        if self.path != "/load_model" or self.fake.loads is None:
+            self.reply(404, {"detail": "Not Found"})
+        else:
+            events = [f"data: {json.dumps(event)}\n\n" for event in self.fake.loads(model)]
+            self.reply(200, "".join(events), kind="text/event-stream; charset=utf-8")
 
     def reply(self, status: int, value: Any, headers: dict[str, str] | None = None, kind: str = "application/json") -> None:
         data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
@@ -105,6 +122,11 @@ def status(code: int, body: Any = "", **headers: str) -> Deed:
     """An error; `retry_after="1"` becomes the header Retry-After."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     return lambda handler, asked: handler.reply(code, body, named)
+
+
+def silent(handler: _Handler, body: Body) -> None:
+    """What `transformers serve` says of any error, such as of a model that is not there."""
+    handler.reply(500, "Internal Server Error", kind="text/plain; charset=utf-8")
 
 
 def text(content: str, kind: str = "application/json") -> Deed:

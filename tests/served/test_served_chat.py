@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_server import Fake, cut_off, half_closed, reset, running, slow, status, text
+from fake_server import Fake, cut_off, half_closed, reset, running, silent, slow, status, text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +39,12 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 def fake() -> Iterator[Fake]:
     with running(Fake()) as server:
         yield server
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once, for tests of what is tried again and not of when."""
+    monkeypatch.setattr("moralfit.served._endpoint._FIRST_WAIT", 0.01)
 
 
 def endpoint(fake: Fake, said: list[str] | None = None, **section: Any) -> Endpoint:
@@ -146,7 +152,7 @@ class TestStumbling:
             (text('{"choices": [{"message": {"content": [1]}}]}'), "other than text"),
         ],
     )
-    def test_once(self, fake: Fake, deed: Any, reported: str) -> None:
+    def test_once(self, fake: Fake, deed: Any, reported: str, hurried: None) -> None:
         said: list[str] = []
         fake.script = [deed]
         assert texts(chat(fake, said).replies(*asked("a"))) == {0: "said to a"}
@@ -169,11 +175,12 @@ class TestStumbling:
 
     def test_backs_off_further_each_time(self, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("moralfit.served._endpoint.random", lambda: 0.5)
+        waits: list[float] = []
         fake.script = [status(500)] * 3
-        list(chat(fake, patience=60.0).replies(*asked("a")))
-        waits = [later - earlier for earlier, later in zip(fake.times, fake.times[1:], strict=False)]
-        assert [wait > least for wait, least in zip(waits, (0.37, 0.75, 1.5), strict=True)] == [True] * 3
-        assert waits[0] < waits[1] < waits[2] < 3
+        body = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
+        answer = endpoint(fake, patience=60.0).ask(body, 5, lambda seconds: bool(waits.append(seconds)))
+        assert (answer.text, len(fake.requests)) == ("said to a", 4)
+        assert waits == [0.375, 0.75, 1.5]
 
     def test_jitter(self, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[float] = []
@@ -198,7 +205,7 @@ class TestStumbling:
             list(chat(fake).replies(*asked("a")))
         assert len(fake.requests) == 1
 
-    def test_nonsense_is_taken_for_a_wrong_address_soon(self, fake: Fake) -> None:
+    def test_nonsense_is_taken_for_a_wrong_address_soon(self, fake: Fake, hurried: None) -> None:
         fake.script = [text("<html>Welcome</html>", "text/html")] * 99
         with pytest.raises(ServerError, match=r"no chat completion \(<html>Welcome</html>\).*3 tries"):
             list(chat(fake, patience=60.0).replies(*asked("a")))
@@ -324,6 +331,90 @@ class TestRefusals:
             split_serve([override])
 
 
+class TestUnknownModels:
+    """Servers that have status 500 for a model that they do not have, as for errors that pass."""
+
+    NOWHERE = "base-model is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'"
+
+    def loads(self, *problems: str | None) -> Any:
+        """What `transformers serve` tells of attempts to load a model, one after the other, the last one for ever."""
+        left = list(problems)
+
+        def events(model: str) -> list[dict[str, Any]]:
+            problem = left.pop(0) if len(left) > 1 else left[0]
+            head = {"status": "loading", "model": f"{model}@main", "stage": "processor"}
+            last = {"status": "ready", "model": f"{model}@main", "cached": False}
+            return [head, last if problem is None else {"status": "error", "model": f"{model}@main", "message": problem}]
+
+        return events
+
+    @pytest.mark.parametrize("models", [None, [{"id": "other"}]])
+    def test_a_server_that_says_why_only_when_asked(self, fake: Fake, models: Any) -> None:
+        fake.script, fake.loads, fake.models = [silent] * 99, self.loads(f"{self.NOWHERE}\nkey {SECRET}"), models
+        start = time.monotonic()
+        served = r"It serves other; serve\.names" if models else r"; serve\.names says which model is meant"
+        with pytest.raises(
+            ServerError, match=rf"cannot load the model \(.*valid model id.*base-model\).*3 tries.*{served}"
+        ) as e:
+            list(chat(fake, patience=60.0).replies(*asked("a")))
+        assert time.monotonic() - start < 10
+        assert (len(fake.requests), fake.loaded) == (3, ["base-model"] * 3)
+        assert SECRET not in str(e.value)
+
+    def test_many_at_once_ask_together(self, fake: Fake) -> None:
+        events = self.loads(self.NOWHERE)
+        fake.script, fake.loads = [silent] * 99, lambda model: time.sleep(0.2) or events(model)
+        with pytest.raises(ServerError, match="gave up after 3 tries"):
+            list(chat(fake, patience=60.0, concurrency=16).replies(*asked(*map(str, range(16)))))
+        # Of 48 failures.
+        assert len(fake.loaded) < 20
+
+    def test_an_attempt_that_fails_once_is_none(self, fake: Fake) -> None:
+        fake.script, fake.loads = [silent] * 2, self.loads("connection reset by the Hub", None)
+        assert texts(chat(fake).replies(*asked("a"))) == {0: "said to a"}
+        fake.script, fake.loads = [silent] * 4, self.loads(None)
+        said: list[str] = []
+        assert texts(chat(fake, said, patience=30.0).replies(*asked("a"))) == {0: "said to a"}
+        assert "status 500 (Internal Server Error); trying again" in said[0]
+
+    def test_a_model_that_answered_is_there(self, fake: Fake) -> None:
+        player = chat(fake, patience=30.0, concurrency=1)
+        assert texts(player.replies(*asked("a"))) == {0: "said to a"}
+        unknown = status(500, {"error": {"message": "The model 'base-model' does not exist"}})
+        fake.script, fake.loads = [silent, silent, silent, unknown], self.loads(self.NOWHERE)
+        assert texts(player.replies(*asked("b"))) == {0: "said to b"}
+        assert fake.loaded == []
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"error": {"message": "The model `base-model` does not exist", "code": "model_not_found"}},
+            {"error": {"message": "upstream", "code": "model_not_found"}},
+            {"error": {"message": 'model "base-model" not found, try pulling it first'}},
+            {"detail": "401 Client Error. Repository Not Found for url: https://huggingface.co/api/models/base-model"},
+            {"error": NOWHERE},
+            "Unknown model base-model",
+        ],
+    )
+    def test_a_server_that_says_so(self, fake: Fake, body: Any) -> None:
+        fake.script = [status(500, body)] * 99
+        with pytest.raises(ServerError, match=r"refuses the request for base-model \(status 500\).*serves base-model"):
+            list(chat(fake, patience=60.0).replies(*asked("a")))
+        assert len(fake.requests) == 1
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "Internal Server Error",
+            {"error": {"message": "the model is loading, workers not ready"}},
+            {"error": {"message": "CUDA out of memory", "type": "internal_error", "code": 500}},
+        ],
+    )
+    def test_what_may_pass(self, fake: Fake, body: Any) -> None:
+        fake.script = [status(500, body)] * 4
+        assert texts(chat(fake, patience=30.0).replies(*asked("a"))) == {0: "said to a"}
+
+
 class TestJournal:
     def test_goes_on_after_an_error(self, fake: Fake, tmp_path: Path) -> None:
         path = tmp_path / "new" / "served.jsonl"
@@ -341,6 +432,24 @@ class TestJournal:
         assert fake.requests == []
         # Each prompt is one word, of which the server counts one token, and three for the reply.
         assert Journal(path).usage() == Usage(6, 6, 18) == journal.usage("base-model")
+
+    def test_anew_replaces_nothing_before_it_begins(self, fake: Fake, tmp_path: Path) -> None:
+        path = tmp_path / "served.jsonl"
+        list(chat(fake, journal=Journal(path)).replies(*asked("a", "b")))
+        before = path.read_bytes()
+        journal = Journal(path, anew=True)
+        assert (journal.usage(), journal.models()) == (Usage(), [])
+        list(chat(fake, journal=journal).replies(*asked("a")))
+        assert path.read_bytes() == before
+        assert journal.usage().requests == 1
+        journal.begin()
+        assert Journal(path).usage().requests == 1
+        list(chat(fake, journal=journal).replies(*asked("c")))
+        journal.begin()
+        assert Journal(path).usage().requests == 2
+        fake.requests.clear()
+        assert texts(chat(fake, journal=Journal(path)).replies(*asked("a", "c"))) == {0: "said to a", 1: "said to c"}
+        assert fake.requests == []
 
     def test_answers_under_way_are_kept_when_another_fails(self, fake: Fake, tmp_path: Path) -> None:
         fake.script = [slow(0.5), slow(0.5), status(400, "no")]

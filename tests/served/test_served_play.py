@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from moralfit.dilemmas import Settings, run_dilemmas
 from moralfit.errors import ModelError, RunError, ServerError
 from moralfit.evaluate import evaluate, load_tuned, own_folder, tables
 from moralfit.evaluate.__main__ import app
-from moralfit.pricing import PricingRecipe, run_experiment
+from moralfit.pricing import PricingRecipe, analyse, run_experiment, write_pricing_report
 from moralfit.served import KEY
 
 SECRET = "mf-0123456789-do-not-tell"
@@ -103,6 +104,32 @@ def test_goes_on_where_the_server_died(run: Path, server: Fake) -> None:
     assert len(server.requests) == paid
 
 
+def test_overwriting_begins_when_everything_is_loaded(run: Path, server: Fake) -> None:
+    evaluate([run], OUT, overrides=serve(server))
+    before = {file.name: file.read_bytes() for file in OUT.iterdir()}
+    assert "served.jsonl" in before
+    weights = run / "adapter" / "adapter_model.safetensors"
+    whole, models = weights.read_bytes(), server.models
+
+    def fails(error: type[Exception], match: str) -> None:
+        with pytest.raises(error, match=match):
+            evaluate([run], OUT, overwrite=True, overrides=serve(server))
+        assert {file.name: file.read_bytes() for file in OUT.iterdir()} == before
+
+    weights.write_bytes(whole[:1000])
+    fails(ModelError, "the adapter cannot be loaded")
+    weights.write_bytes(whole)
+    server.models = [{"id": "other"}]
+    fails(ServerError, "serves no")
+    server.models, server.script = models, [status(400, "no")] * 99
+    fails(ServerError, "status 400")
+    server.script = []
+    evaluate([run], OUT, overwrite=True, overrides=serve(server))
+    server.requests.clear()
+    evaluate([run], OUT, overrides=serve(server))
+    assert server.requests == [], "what was asked before the earlier journal was replaced is in the new one"
+
+
 def test_another_model_than_was_trained_is_seen(run: Path, server: Fake) -> None:
     """A server that leaves the adapter out, as many do when they are asked for it in a way they do not know."""
     healthy, following = server.answer, server.following
@@ -178,6 +205,35 @@ def test_a_base_alone(run: Path, server: Fake) -> None:
     assert {row["target"] for row in summary["rows"]} == {"homo moralis (kappa = 1)"}
     evaluate([Path("recipe.yaml")], Path("here"))
     assert bare(records(OUT)) == bare(records(Path("here")))
+
+
+def test_warnings_reach_what_people_read(run: Path, server: Fake) -> None:
+    """Markets and dilemmas with a server that leaves the adapter out."""
+    healthy = server.answer
+    server.answer = lambda body: "Answer: nothing" if body["model"] == RUN.name else healthy(body)
+    run_experiment(pricing(run, server), OUT)
+    (note,) = analyse(OUT)["notes"]
+    assert f"the server's {RUN.name} gives the same answer to 0 of" in note
+    assert escape(note, quote=True) in write_pricing_report(OUT).read_text().replace("&#39;", "&#x27;")
+    # The periods before were played with it, whoever plays the others.
+    server.answer = healthy
+    (OUT / "served.jsonl").unlink()
+    assert run_experiment(pricing(run, server).model_copy(update={"periods": 3}), OUT)
+    assert analyse(OUT)["notes"] == [note]
+
+
+def test_dilemmas_warn_too(run: Path, server: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moralfit.dilemmas._figures.write_figures", lambda summary, out: [])
+    items = Settings.items
+    monkeypatch.setattr(Settings, "items", lambda self: items(self)[:2])
+    server.answer = lambda body: "Answer: nothing"
+    summary = run_dilemmas(
+        [run], OUT, Settings(families=("vaccination",), samples=1, max_new_tokens=8), overrides=serve(server)
+    )
+    assert len(summary["notes"]) == 2
+    assert json.loads((OUT / "summary.json").read_text()) == json.loads(json.dumps(summary))
+    written = (OUT / "tables.md").read_text()
+    assert written.startswith(f"> **Warning:** {summary['notes'][0]}\n\n> **Warning:** {summary['notes'][1]}\n\n#")
 
 
 @pytest.mark.slow

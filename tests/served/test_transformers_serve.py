@@ -142,3 +142,17 @@ def test_plays_as_here_and_goes_on_after_the_server_was_killed(place: Path) -> N
     console.print(tables(summary))
     assert f"served by http://127.0.0.1:{port}/v1: {served['requests']:,} requests" in console.export_text()
     assert yaml.safe_load((RUN / "recipe.yaml").read_text())["model"]["base"] == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"), [("nobody/nothing", "We couldn't connect to .* in the cached files"), ("./nowhere", "Repo id must use")]
+)
+def test_a_model_that_is_not_there_is_said_soon(place: Path, wrong: str, why: str) -> None:
+    port, names = free_port(), json.dumps({"base": wrong, f"base:{RUN.name}": wrong})
+    overrides = [f"serve.endpoint=http://127.0.0.1:{port}/v1", "serve.check=0", "serve.patience=300"]
+    with serving(port, place / "log"):
+        start = time.monotonic()
+        # Some more than three tries where the server, which is busy with another request, drops the question.
+        with pytest.raises(ServerError, match=rf"cannot load the model \({why}.*\) \(asked for {wrong}\).*serve\.names"):
+            evaluate([RUN], Path("out"), overrides=[*overrides, f"serve.names={names}"])
+        assert time.monotonic() - start < 150

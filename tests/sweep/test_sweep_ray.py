@@ -25,6 +25,7 @@ from moralfit.errors import RunError
 from moralfit.sweep import _ray
 from moralfit.sweep._ray import on_ray
 from moralfit.sweep._recipe import WorkerSection
+from moralfit.sweep._temporary import remove_stale
 
 FOLDER = Path("runs/grid")
 LONG = 1200
@@ -218,12 +219,20 @@ def test_a_sweep_that_is_killed_goes_on(write_recipe: Recipes, workplace: Path, 
     write_recipe(training={"epochs": 20})
     values = {**GRID, "grid": {"recipe": "recipe.yaml", "over": {"preference.kappa": [0, 0.5, 1]}}}
     (workplace / "sweep.yaml").write_text(yaml.safe_dump(values))
+    folders = {*_ray._SHORT.glob("moralfit-ray-*")}
     process = subprocess.Popen(command("--ray"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     stopped.append(process)
     first = FOLDER / "summary.json"
     waited(lambda: first.exists() and '"done"' in first.read_text(), process)
+    left = {*_ray._SHORT.glob("moralfit-ray-*")} - folders
+    assert left
     process.kill()
     process.wait()
+    deadline = time.monotonic() + 120
+    while any(folder.exists() for folder in left):
+        assert time.monotonic() < deadline, "Ray's own processes end soon, and then their folder goes"
+        remove_stale(_ray._SHORT)
+        time.sleep(0.5)
     done = [row["cell"] for row in json.loads(first.read_text())["rows"] if row["status"] == "done"]
     assert 1 <= len(done) < 3
     before = {name: (FOLDER / "timings.json").read_text() for name in done}

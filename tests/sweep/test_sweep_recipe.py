@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import sys
@@ -193,3 +194,14 @@ def test_recipes_that_come_along(file: str, monkeypatch: pytest.MonkeyPatch) -> 
         sweep = load_sweep(path, rest)
         if sweep.grid is not None:
             assert len(plan_sweep(sweep).cells) >= 2
+
+
+def test_of_other_packages_only_what_they_offer_is_used() -> None:
+    private = set()
+    for file in (ROOT / "src/moralfit/sweep").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("moralfit."):
+                parts = [f"{node.module}.{name.name}".split(".") for name in node.names]
+                private |= {".".join(part) for part in parts if part[1] != "sweep" and any(p.startswith("_") for p in part)}
+    # The colours that all figures share.
+    assert private == {f"moralfit.games._style.{name}" for name in ("COLOURS", "INK", "PALE")}

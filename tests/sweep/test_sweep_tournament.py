@@ -266,6 +266,16 @@ def test_markets(workplace: Path) -> None:
     assert "t, duopoly: profit gain Delta" in said
 
 
+def test_warnings_of_a_market_are_shown(workplace: Path) -> None:
+    (workplace / "pricing.yaml").write_text(PRICING)
+    sweep(market())
+    path = FOLDER / "cells/duopoly-nash-nash/settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "notes": ["the server's nash gives other answers"]}))
+    summary, said = sweep(market())
+    assert [cell.get("notes") for cell in summary["cells"]] == [["the server's nash gives other answers"], None, None]
+    assert said.count("Warning: duopoly-nash-nash: the server's nash gives other answers") == 1
+
+
 def test_a_market_goes_on_where_it_was_cut_off(workplace: Path) -> None:
     (workplace / "pricing.yaml").write_text(PRICING)
     sweep(market())

@@ -17,12 +17,15 @@ MOST_UNPARSEABLE = 0.01
 
 
 @pytest.mark.slow
-def test_quickstart_learns_what_the_readme_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "name"), [((), "quickstart-moralis-1"), (("preference=economicus",), "quickstart-economicus")]
+)
+def test_quickstart_learns_what_the_readme_says(change: tuple[str, ...], name: str, tmp_path: Path) -> None:
     # A process of its own: tests of the tiny model have told torch to use one core.
-    command = [sys.executable, "-m", "moralfit.train", str(RECIPE), f"output={tmp_path}", *ENOUGH]
+    command = [sys.executable, "-m", "moralfit.train", str(RECIPE), *change, f"output={tmp_path}", *ENOUGH]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    run = tmp_path / "quickstart-moralis-1"
+    run = tmp_path / name
     summary = json.loads((run / "evaluation/summary.json").read_text(encoding="utf-8"))
     (tuned,) = [agent for agent in summary["agents"] if agent["kind"] == "adapter"]
     found = {

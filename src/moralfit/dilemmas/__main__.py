@@ -8,6 +8,8 @@ night.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -15,6 +17,7 @@ from time import monotonic
 from typing import Annotated, Any, cast
 
 import typer
+from rich.console import Console
 
 from moralfit.console import bar, make_console, run_cli, silence_progress_bars
 from moralfit.errors import RunError
@@ -86,6 +89,20 @@ def main(
     console.print(f"records, summary, tables and figures: {out}")
     if (out.parent / "recipe.yaml").exists():
         console.print(f"report: {write_report(out.parent)}")
+    elif "served" not in summary:
+        _share(places, out, console)
+
+
+def _share(places: Sequence[Path], out: Path, console: Console) -> None:
+    """The reports of runs that were asked together show it too, unless they were asked alone as well."""
+    from moralfit.report import write_report
+
+    for place in places:
+        if (place / "recipe.yaml").exists():
+            copy = place / "dilemmas-compared" / "summary.json"
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(out / "summary.json", copy)
+            console.print(f"also in: {write_report(place)}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from moralfit.dilemmas._family import SIZES, DilemmaFamily, Size
 from moralfit.dilemmas._markdown import markdown
 from moralfit.dilemmas._summary import summarise
 from moralfit.errors import RunError
-from moralfit.evaluate import JOURNAL, language_agents, load_tuned
+from moralfit.evaluate import language_agents, load_tuned
 from moralfit.files import write_json, write_text
 
 
@@ -69,11 +69,13 @@ def run_agents(
     progress: Callable[[LanguageAgent, int, int], None] = lambda agent, done, total: None,
     overwrite: bool = False,
     portion: int = 96,
+    more: Callable[[], Mapping[str, Any]] = dict,
 ) -> dict[str, Any]:
     """Asks agents that are already there, and leaves records, settings, summary, tables and figures in `out`.
 
     Args:
         described: For each agent `key`, `name`, `kind`, `preference` and `kappa`. system, portion: As :func:`ask`.
+        more: Called when all was asked: what else the summary says, such as `notes` that warn of something.
 
     Returns:
         The summary, see :func:`summarise`.
@@ -90,7 +92,7 @@ def run_agents(
         out, agents, fingerprints, items, {**stated, "prompts": fingerprint(items, system)}, system,
         lambda key, done: progress(by_key[key], done, len(items)), overwrite, portion,
     )  # fmt: skip
-    summary = summarise(settings.chosen(), items, records, described, {**stated, "replies": len(items)})
+    summary = {**summarise(settings.chosen(), items, records, described, {**stated, "replies": len(items)}), **more()}
     write_json(out / "summary.json", summary)
     write_text(out / "tables.md", markdown(summary))
     write_figures(summary, out)
@@ -118,9 +120,9 @@ def run_dilemmas(
         RunError, ModelError, RecipeError: Something is missing, damaged, for another base, without effect, or in the way.
         ServerError: A server cannot be reached, refuses something, or serves none of this.
     """
-    if overwrite:
-        (out / JOURNAL).unlink(missing_ok=True)
-    loaded = load_tuned(places, say, overrides, out)
+    loaded = load_tuned(places, say, overrides, out, overwrite)
+    if loaded.server is not None:
+        loaded.server.journal.begin()
     section = loaded.recipe.evaluation
     # Replies between two writes; a server's answers are on disk before.
     portion = 2 * (section.batch_size if loaded.server is None else 2 * loaded.server.endpoint.section.concurrency)
@@ -129,11 +131,9 @@ def run_dilemmas(
     )
     kappas = {wanted.build().name: float(wanted.build().kappa) for wanted in loaded.wanted}
     described = [{**description, "kappa": kappas.get(description["preference"])} for _, _, description in players]
-    summary = run_agents(
+    server = loaded.server
+    return run_agents(
         out, settings, [agent for agent, _, _ in players], {agent.key: text for agent, text, _ in players}, described,
         loaded.recipe.data.system, progress, overwrite, portion,
+        dict if server is None else lambda: {"served": server.account(), "notes": server.notes},
     )  # fmt: skip
-    if loaded.server is not None:
-        summary |= {"served": loaded.server.account(), "notes": loaded.server.notes}
-        write_json(out / "summary.json", summary)
-    return summary

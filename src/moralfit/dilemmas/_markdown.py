@@ -12,9 +12,9 @@ from moralfit.evaluate import short_names
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """For each family a table of approval by question, agent and level, the social dilemma, biases, and what people say."""
+    """Warnings; for each family approval by question, agent and level, the social dilemma, biases, and what people say."""
     names = short_names(summary)
-    parts = []
+    parts = [f"> **Warning:** {' '.join(note.split())}" for note in summary.get("notes", ())]
     for family in summary["families"].values():
         where = ", ".join(f"{factor}: {level}" for factor, level in family["main"].items())
         parts += [

@@ -1,7 +1,7 @@
 """Evaluation: reloaded adapters, their base and a random player on games never trained on."""
 
 from moralfit.evaluate._beliefs import belief_question, parse_shares
-from moralfit.evaluate._estimates import estimates
+from moralfit.evaluate._estimates import estimates, main_beliefs
 from moralfit.evaluate._evaluate import evaluate
 from moralfit.evaluate._loading import (
     Loaded,
@@ -12,7 +12,7 @@ from moralfit.evaluate._loading import (
     own_folder,
     served_name,
 )
-from moralfit.evaluate._play import SCHEMA
+from moralfit.evaluate._play import SCHEMA, play
 from moralfit.evaluate._scenes import HELD, PARTS, Held, Item, Part, Target, items, target
 from moralfit.evaluate._server import JOURNAL, Fitted, Server, open_server, upstream_name
 from moralfit.evaluate._summary import cluster_rate, sensitivity, summarise
@@ -42,11 +42,13 @@ __all__ = [
     "items",
     "language_agents",
     "load_tuned",
+    "main_beliefs",
     "new_table",
     "open_server",
     "overview",
     "own_folder",
     "parse_shares",
+    "play",
     "sensitivity",
     "served_by",
     "served_name",

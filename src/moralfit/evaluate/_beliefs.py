@@ -127,9 +127,16 @@ def elicit(
 
 
 def forget(folder: Path) -> None:
-    """Removes what agents of an earlier evaluation said they expect, and what a server answered."""
+    """Removes what agents of an earlier evaluation said they expect, and what a server answered.
+
+    Raises:
+        RunError: It cannot be removed.
+    """
     for name in (_FILE, JOURNAL):
-        (folder / name).unlink(missing_ok=True)
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder / name}: cannot be replaced ({error.strerror})") from None
 
 
 def _asking(messages: Messages, question: str) -> Messages:

@@ -28,6 +28,8 @@ def evaluate(
 
     Args:
         places: Run or adapter folders, the first one's recipe says what is played; or a recipe, whose base plays alone.
+        overwrite: Replace an evaluation of something else that stands in `out`, once everything is loaded: what keeps this one
+            from beginning leaves that one as it was.
         out: Gets `records.jsonl`, `settings.json`, `summary.json`; `beliefs.jsonl` where beliefs are elicited, and
             `served.jsonl` where a server answers.
         progress: Called with an agent, its items done, and the items in all. say: Prints a line.
@@ -41,9 +43,7 @@ def evaluate(
         RunError, ModelError: Something is missing, damaged, for another base, or without effect. RecipeError: As
             :func:`find_adapter`. ServerError: A server cannot be reached, refuses something, or serves none of this.
     """
-    if overwrite:
-        forget(out)
-    loaded = load_tuned(places, say, overrides, out)
+    loaded = load_tuned(places, say, overrides, out, overwrite)
     recipe = loaded.recipe
     targets = {wanted.build().name: wanted.build() for wanted in loaded.wanted}
     agents, fingerprints, described = _agents(loaded)
@@ -52,9 +52,16 @@ def evaluate(
     by_key = {agent.key: agent for agent in agents}
     # Prompts between two writes; a server's answers are on disk before.
     portion = 4 * (recipe.evaluation.batch_size if loaded.server is None else loaded.server.endpoint.section.concurrency)
+
+    def begin() -> None:
+        if overwrite:
+            forget(out)
+        if loaded.server is not None:
+            loaded.server.journal.begin()
+
     records = play(
         out, agents, fingerprints, played, targets, recipe.evaluation.probabilities,
-        lambda key, done: progress(by_key[key], done, total), overwrite, portion,
+        lambda key, done: progress(by_key[key], done, total), overwrite, portion, begin,
     )  # fmt: skip
     summary: dict[str, Any] = {"schema": SCHEMA, "agents": described, "rows": summarise(records, list(targets))}
     beliefs: list[dict[str, Any]] = []

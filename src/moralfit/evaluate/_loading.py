@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def find_adapter(place: str | Path, overrides: Sequence[str] = ()) -> tuple[Path
     """The adapter folder and recipe of a run folder, of an adapter folder, or of a repository of the Hub, which is fetched.
 
     Args:
-        place: A folder, `user/name` or `user/name@revision`; a folder of that name comes first.
+        place: A folder, `user/name` or `user/name@revision`; a folder of that name comes first, and `user/name` is one that is
+            missing where there is a folder `user`.
         overrides: Changes to the recipe's evaluation, such as `evaluation.transfer_prompts=44`.
 
     Returns:
@@ -63,8 +65,10 @@ def find_adapter(place: str | Path, overrides: Sequence[str] = ()) -> tuple[Path
     there, fetched = Path(place), False
     if not there.is_dir():
         named = hub_place(place)
-        if named is None:
-            raise RunError(f"{place}: no such run or adapter folder")
+        if named is None or str(place).startswith((".", "/", "~")):
+            raise RunError(_not_there(place))
+        if named[1] is None and there.parent.is_dir():
+            raise RunError(f"{_not_there(place)} (a repository of the Hub would be {there.as_posix()}@main)")
         there, fetched = fetch_adapter(*named), True
     # A run's own recipe knows where a local base lies; the copy that goes out with the adapter does not.
     run = not fetched and (there / "recipe.yaml").exists()
@@ -87,6 +91,17 @@ def find_adapter(place: str | Path, overrides: Sequence[str] = ()) -> tuple[Path
         )
     recipe = load_recipe(path, overrides) if overrides else parse_recipe(values, str(path))
     return folder, _with_its_base(place, recipe, config, fetched)
+
+
+def _not_there(place: str | Path) -> str:
+    """That a folder is missing, with those beside it that are called nearly the same."""
+    parent, name = Path(place).parent, Path(place).name
+    try:
+        beside = sorted(other.name for other in parent.iterdir() if other.is_dir())
+    except OSError:
+        beside = []
+    near = [str(parent / other) for other in get_close_matches(name, beside)]
+    return f"{place}: no such run or adapter folder" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def _with_its_base(place: str | Path, recipe: Recipe, config: dict[str, Any], fetched: bool) -> Recipe:
@@ -159,6 +174,7 @@ def load_tuned(
     say: Callable[[str], None] = lambda text: None,
     overrides: Sequence[str] = (),
     out: Path | None = None,
+    anew: bool = False,
 ) -> Loaded:
     """Loads the adapters of run or adapter folders over their base, and proves that each has an effect.
 
@@ -166,7 +182,7 @@ def load_tuned(
 
     Args:
         places: Runs and adapters, or one recipe, whose base is played alone.
-        out: Where what a server answers is kept; None for nowhere.
+        out: Where what a server answers is kept; None for nowhere. anew: As :func:`open_server`.
 
     Raises:
         RunError, ModelError: Something is missing, damaged, for another base, or without effect. RecipeError: As
@@ -187,7 +203,7 @@ def load_tuned(
     section = recipe.model.model_copy(update={"revision": recipe.model.revision or trained_on})
     if serve.endpoint is not None:
         fitted = [Fitted(t.key, served_name(place, t.recipe), t.folder) for place, t in zip(places, tuned, strict=False)]
-        server = open_server(serve, section, next(iter(bases)), section.revision, fitted, recipe, out, say)
+        server = open_server(serve, section, next(iter(bases)), section.revision, fitted, recipe, out, say, anew)
         return Loaded(recipe, None, tuple(tuned), server)
     base = load_base(section)
     for t in tuned:

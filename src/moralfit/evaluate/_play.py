@@ -32,6 +32,7 @@ def play(
     progress: Callable[[str, int], None],
     overwrite: bool = False,
     portion: int = 64,
+    begin: Callable[[], None] = lambda: None,
 ) -> list[Record]:
     """Completes `records.jsonl` in `folder` and returns all records.
 
@@ -40,6 +41,7 @@ def play(
         probabilities: Whether to read option probabilities from the logits too.
         progress: Called with an agent's key and how many of its items are done.
         portion: Prompts between two writes: what an interruption can cost.
+        begin: Called when all is ready, before anything in `folder` is replaced.
 
     Raises:
         RunError: The folder holds another evaluation (and `overwrite` is not set), or cannot be written.
@@ -52,9 +54,10 @@ def play(
         "probabilities": probabilities,
     }
     records = [] if overwrite else _earlier(folder, settings, fingerprints)
+    answers = {name: [target(item.scene, preference) for item in items] for name, preference in targets.items()}
+    begin()
     write_json(folder / "settings.json", {**settings, "agents": dict(fingerprints)})
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
-    answers = {name: [target(item.scene, preference) for item in items] for name, preference in targets.items()}
     done = {(record["agent"], record["prompt_id"]) for record in records}
     try:
         with path.open("a", encoding="utf-8") as file:

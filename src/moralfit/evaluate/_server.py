@@ -111,12 +111,14 @@ def open_server(
     recipe: Recipe,
     out: Path | None,
     say: Callable[[str], None],
+    anew: bool = False,
 ) -> Server:
     """Finds the models on the server and holds them against local transformers.
 
     Args:
         model: How the base is loaded here for that. upstream, revision: The base. recipe: Says which games the probes are of.
-        out: Where :data:`JOURNAL` is kept; None for nowhere.
+        out: Where :data:`JOURNAL` is kept; None for nowhere. anew: One that is there counts for nothing, and is replaced by the
+            journal's `begin`.
 
     Raises:
         ServerError: It cannot be reached, or serves no such model. ModelError: Two adapters would go by one name; or the base
@@ -132,7 +134,8 @@ def open_server(
     # vLLM says so with each model.
     lengths = [card.get("max_model_len") for card in cards or () if card["id"] in found.values()]
     context = serve.context or min((length for length in lengths if isinstance(length, int)), default=None)
-    server = Server(endpoint, upstream, revision, found, Journal(None if out is None else out / JOURNAL), context)
+    journal = Journal(None if out is None else out / JOURNAL, anew)
+    server = Server(endpoint, upstream, revision, found, journal, context)
     if serve.check:
         server.checks = _checks(server, model, adapters, recipe, say)
         server.notes = [note for key, check in server.checks.items() if (note := _note(server, key, check))]

@@ -11,13 +11,15 @@ from moralfit.pricing._learners import LearnedAgent, OnlineLearner
 from moralfit.pricing._learning import QLearning, impulse_response, learn, learn_sessions
 from moralfit.pricing._market import LogitMarket
 from moralfit.pricing._prompt import Style
-from moralfit.pricing._recipe import PricingRecipe, load_pricing_recipe
+from moralfit.pricing._recipe import SPEAKING, PricingRecipe, load_pricing_recipe
+from moralfit.pricing._statistics import mean_over_runs
 
 if TYPE_CHECKING:
     from moralfit.pricing._page import write_pricing_report
 
 __all__ = [
     "SCRIPTED",
+    "SPEAKING",
     "Decision",
     "LanguageFirm",
     "LearnedAgent",
@@ -38,6 +40,7 @@ __all__ = [
     "learn",
     "learn_sessions",
     "load_pricing_recipe",
+    "mean_over_runs",
     "moralis_equilibrium",
     "price_index",
     "profit_gain",

@@ -42,7 +42,7 @@ def main(
     from moralfit.pricing._analysis import analyse
     from moralfit.pricing._experiment import run_experiment
     from moralfit.pricing._page import write_pricing_report
-    from moralfit.pricing._results import pace_of, result_markdown, result_table
+    from moralfit.pricing._results import pace_of, result_markdown, result_table, result_warnings
 
     with ExitStack() as stack:
         bars: list[Any] = []
@@ -59,7 +59,7 @@ def main(
     report = write_pricing_report(folder)
     pace = pace_of(folder, summary)
     write_text(folder / "tables.md", result_markdown(summary, pace))
-    console.print(result_table(summary))
+    console.print(result_table(summary), *result_warnings(summary), sep="\n")
     if pace:
         console.print(pace)
     _share(resolved, folder, {agent["key"] for agent in summary["agents"]}, console)

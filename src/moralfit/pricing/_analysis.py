@@ -65,6 +65,7 @@ def analyse(out: Path) -> Json:
         "tests": _tests(runs, pairings),
         "regressions": [line for key in pairings for line in reactions([r for r in panel.runs if r.pairing == key], periods)],
         "runs": runs,
+        "notes": list(setting.notes),
     }
     write_json(out / "summary.json", summary)
     return summary

@@ -72,7 +72,8 @@ def run_experiment(
 
     Args:
         out: The experiment's folder.
-        overwrite: Delete an earlier experiment there first.
+        overwrite: Delete an earlier experiment there, once all agents are loaded: what keeps this one from beginning leaves
+            that one as it was.
         progress: Called with the periods played and the periods in all. say: Prints a line.
         cast: Builds the agents; by default :func:`build_cast`.
 
@@ -83,7 +84,34 @@ def run_experiment(
         RunError: The folder holds another experiment, or cannot be written. Others: as building the agents raises them, and
             whatever an agent raises; the periods before are on disk, and the same call goes on.
     """
-    _claim(recipe, out, overwrite)
+    aside = _set_aside(out) if overwrite else None
+    try:
+        begun = _begin(recipe, out, progress, say, cast)
+    except BaseException:
+        if aside is not None:
+            shutil.rmtree(out, ignore_errors=True)
+            aside.rename(out)
+        raise
+    if aside is not None:
+        shutil.rmtree(aside)
+    if begun is None:
+        return False
+    courses, players, done = begun
+    _play(recipe, out, courses, players.agents, done, progress)
+    if players.server is not None:
+        write_json(out / "settings.json", {**read_json(out / "settings.json"), "served": players.server.account()})
+    return True
+
+
+def _begin(
+    recipe: PricingRecipe,
+    out: Path,
+    progress: Callable[[int, int], None],
+    say: Callable[[str], None],
+    cast: Callable[[PricingRecipe, Sequence[RunPlan], Callable[[str], None]], Cast] | None,
+) -> tuple[list[_Course], Cast, int] | None:
+    """All that comes before the first period that is played: runs, agents, and periods played before; None if all are."""
+    _claim(recipe, out)
     courses = [_Course(run) for run in plan(recipe)]
     done = _restore(out / "records.jsonl", courses, say)
     if done > recipe.periods:
@@ -91,26 +119,35 @@ def run_experiment(
     write_text(out / "experiment.yaml", recipe.as_yaml())
     progress(done, recipe.periods)
     if done == recipe.periods:
-        return False
+        return None
     if done:
         say(f"{out}: {done} of {recipe.periods} periods are there; going on")
     runs = [course.plan for course in courses]
     players = build_cast(recipe, runs, say, out) if cast is None else cast(recipe, runs, say)
     _settle(recipe, out, players, done, courses)
-    _play(recipe, out, courses, players.agents, done, progress)
-    if players.server is not None:
-        settled = {**read_json(out / "settings.json"), "served": players.server.account(), "notes": players.server.notes}
-        write_json(out / "settings.json", settled)
-    return True
+    return courses, players, done
 
 
-def _claim(recipe: PricingRecipe, out: Path, overwrite: bool) -> None:
+def _set_aside(out: Path) -> Path | None:
+    """Moves an earlier experiment to a hidden folder beside, where a kill leaves it too; None if there is none.
+
+    Raises:
+        RunError: The folder holds something else.
+    """
+    aside = out.with_name(f".{out.name}.replaced")
+    if aside.exists():
+        # A kill left it there: it is put back, unless a later experiment has begun since.
+        shutil.rmtree(aside) if out.exists() else aside.rename(out)
+    if not out.exists():
+        return None
+    if not out.is_dir() or (not (out / "experiment.yaml").exists() and any(out.iterdir())):
+        raise RunError(f"{out}: not the folder of a pricing experiment; it is not overwritten. Choose another --out")
+    return out.rename(aside)
+
+
+def _claim(recipe: PricingRecipe, out: Path) -> None:
     """Takes the folder for this experiment, or finds that it is this one's already."""
     stored = out / "experiment.yaml"
-    if overwrite and out.exists():
-        if not stored.exists() and any(out.iterdir()):
-            raise RunError(f"{out}: not the folder of a pricing experiment; it is not overwritten. Choose another --out")
-        shutil.rmtree(out)
     if not stored.exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out}: exists and is not the folder of a pricing experiment; move it away or choose another --out")
@@ -140,6 +177,7 @@ def _settle(recipe: PricingRecipe, out: Path, players: Cast, done: int, courses:
     """Writes the settings; agents of a continued experiment must be what they were."""
     path = out / "settings.json"
     now = {name: described["fingerprint"] for name, described in players.described.items()}
+    notes = [] if players.server is None else players.server.notes
     if done:
         earlier = read_json(path)
         listed = earlier.get("agents") if isinstance(earlier, dict) else None
@@ -149,6 +187,8 @@ def _settle(recipe: PricingRecipe, out: Path, players: Cast, done: int, courses:
                 f"{out}: {', '.join(changed)} changed since the experiment began, such as by a new training; pass --overwrite "
                 "to start anew, or choose another --out"
             )
+        # The periods before were played with what they warn of, whoever answers now.
+        notes = list(dict.fromkeys([*earlier.get("notes", []), *notes]))
     markets = {course.plan.market.scale: course.plan.market for course in courses}
     write_json(
         path,
@@ -157,6 +197,7 @@ def _settle(recipe: PricingRecipe, out: Path, players: Cast, done: int, courses:
             "agents": [{"key": name, **described} for name, described in players.described.items()],
             "markets": [_described(market) for market in markets.values()],
             "runs": len(courses),
+            "notes": notes,
         },
     )
 

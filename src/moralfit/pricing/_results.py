@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.table import Table
+from rich.text import Text
 
 from moralfit.errors import GameError
 from moralfit.pricing._benchmarks import Conduct, Universe, benchmarks, moralis_equilibrium, profit_gain
@@ -68,10 +69,16 @@ def result_table(summary: Json) -> Table:
 
 
 def result_markdown(summary: Json, pace: str = "") -> str:
-    """The lines for a page or a paper; `pace` is a sentence for its end."""
+    """The lines for a page or a paper, after what a reader must know before trusting them; `pace` is a sentence for its end."""
     rows = [HEAD, ("---",) * _TEXTS + ("---:",) * (len(HEAD) - _TEXTS), *(line.cells for line in result_lines(summary))]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n\n".join([f"{_title(summary)}.", table, " ".join([_CAPTION, pace]).strip()]) + "\n"
+    warned = [f"> **Warning:** {' '.join(note.split())}" for note in summary["notes"]]
+    return "\n\n".join([*warned, f"{_title(summary)}.", table, " ".join([_CAPTION, pace]).strip()]) + "\n"
+
+
+def result_warnings(summary: Json) -> list[Text]:
+    """What a reader must know before trusting the numbers, for a terminal."""
+    return [Text(f"Warning: {note}", style="bold red") for note in summary["notes"]]
 
 
 def pace_of(out: Path, summary: Json) -> str:

@@ -33,6 +33,7 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     agents: tuple[_Agent, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Setting:
 
     Attributes:
         market: At scale 1. periods: How many are planned. history: The most periods that a prompt shows.
+        notes: Warnings about the models that play.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Setting:
     agents: Mapping[str, _Agent]
     periods: int
     history: int
+    notes: tuple[str, ...] = ()
 
     @property
     def market_as_json(self) -> Json:
@@ -89,4 +92,5 @@ def read_setting(out: Path) -> Setting:
         agents={agent.key: agent for agent in settings.agents},
         periods=recipe.periods,
         history=recipe.prompt.history,
+        notes=settings.notes,
     )

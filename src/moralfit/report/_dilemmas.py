@@ -110,12 +110,13 @@ class DilemmaFamily(Stored):
 
 
 class DilemmaSummary(Stored):
-    """`dilemmas/summary.json`."""
+    """`dilemmas/summary.json`; `notes` warn of what a reader must know before trusting the numbers."""
 
     format: Literal[1] = Field(alias="schema")
     settings: dict[str, Any]
     agents: tuple[DilemmaAgent, ...]
     families: dict[str, DilemmaFamily]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,21 +154,23 @@ class DilemmaSection:
 
 @dataclass(frozen=True)
 class Dilemmas:
-    """The section."""
+    """The section; `notes` are warnings above it."""
 
     labels: Mapping[str, str]
     styles: Mapping[str, str]
     sections: tuple[DilemmaSection, ...]
     theorists: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def dilemmas(folder: Path) -> Dilemmas | None:
-    """What `dilemmas/summary.json` of a run folder says; None if it is not there.
+    """What `dilemmas/summary.json` of a run folder says, or the one about it and other runs; None if there is neither.
 
     Raises:
         RunError: It is damaged; the message names the file.
     """
-    path = folder / "dilemmas/summary.json"
+    own, compared = (folder / place / "summary.json" for place in ("dilemmas", "dilemmas-compared"))
+    path = own if own.exists() else compared
     summary = load_json(path, DilemmaSummary, _REMEDY)
     if summary is None:
         return None
@@ -185,7 +188,7 @@ def dilemmas(folder: Path) -> Dilemmas | None:
     sections = tuple(
         _section(number, family, agents, labels, styles) for number, family in enumerate(summary.families.values(), 1)
     )
-    return Dilemmas(labels, styles, sections, _kappas(agents))
+    return Dilemmas(labels, styles, sections, _kappas(agents), summary.notes)
 
 
 def _kappas(agents: Sequence[DilemmaAgent]) -> tuple[float, ...]:

@@ -104,12 +104,13 @@ class Row(Stored):
 
 
 class Summary(Stored):
-    """`evaluation/summary.json`."""
+    """`evaluation/summary.json`; `notes` warn of what a reader must know before trusting the numbers."""
 
     format: Literal[1] = Field(alias="schema")
     agents: tuple[Agent, ...]
     rows: tuple[Row, ...]
     estimates: tuple[Want, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Record(Stored):

@@ -58,6 +58,16 @@ class Market:
         return [(name, place.mean_price, place.mean_profit, _gain(place, marks)) for name, place in found]
 
     @property
+    def converges(self) -> bool:
+        """Whether there were periods enough to say of anybody's prices that they converge."""
+        return any(row.converged.estimate is not None for block in self.blocks for row in block.rows)
+
+    @property
+    def columns(self) -> int:
+        """Of the table."""
+        return 8 + 2 * self.converges + 3 * self.speaks
+
+    @property
     def speaks(self) -> bool:
         """Whether a language model decided anything."""
         return any(row.worded for block in self.blocks for row in block.rows)

@@ -162,7 +162,7 @@ class Quiet(Span):
 
 
 class MarketSummary(Stored):
-    """`summary.json` of a pricing experiment."""
+    """`summary.json` of a pricing experiment; `notes` warn of what a reader must know before trusting the numbers."""
 
     format: Literal[1] = Field(alias="schema")
     experiment: str
@@ -178,6 +178,7 @@ class MarketSummary(Stored):
     tests: tuple[Test, ...] = ()
     regressions: tuple[Reaction, ...] = ()
     runs: tuple[MarketRun, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def total(self, pairing: str, agent: str = ALL) -> MarketRow | None:
         """All runs of a pairing."""

@@ -83,6 +83,7 @@ def _context(folder: RunFolder) -> dict[str, Any]:
         "labels": labels,
         "styles": styles,
         "evaluation": evaluation(summary, folder.records, labels, styles) if summary else None,
+        "notes": summary.notes if summary else (),
         "wants": wants(summary, labels, styles) if summary else None,
         "transcripts": found,
         "misses": misses,

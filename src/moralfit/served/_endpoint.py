@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import random
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -17,18 +18,21 @@ from moralfit.credentials import without_secrets
 from moralfit.errors import ServerError
 from moralfit.models import first_line
 from moralfit.recipe import ServeSection
+from moralfit.served._unknown import load_address, load_problem, says_unknown
 
 #: The environment variable with the key of whatever server is named; that of OpenAI's own client goes to OpenAI alone.
 KEY = "MORALFIT_API_KEY"
 _OPENAI_KEY, _OPENAI_HOST = "OPENAI_API_KEY", "api.openai.com"
 #: Seconds between the first tries, doubled each time up to the longest; a part of each is random, so that clients spread.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
-#: Answers in a row that make no sense, after which the address is taken to be wrong.
-_NONSENSE = 3
+#: Failures in a row that are unlikely to pass: answers that make no sense, after which the address is taken to be wrong, and
+#: vain attempts to load a model, after which its name is.
+_HOPELESS = 3
 _TOO_BUSY = 429
 #: Besides 5xx: the server took too long, was interrupted, or has too much to do.
 _PASSING = (408, 409, 425, _TOO_BUSY)
 _DENIED = (401, 403)
+_FAILED = 500
 _NEWER_LIMIT = "max_completion_tokens"
 _SHOWN = 300
 
@@ -59,11 +63,16 @@ class RefusalError(ServerError):
 
 
 class _PassingError(Exception):
-    """Worth another try, after so many seconds if the server says how many."""
+    """Worth another try, after so many seconds if the server says how many.
 
-    def __init__(self, problem: str, after: float | None = None, nonsense: bool = False) -> None:
+    Attributes:
+        doubtful: Whether it is unlikely to pass, so that a few tries are enough. remedy: What to do if it does not.
+    """
+
+    def __init__(self, problem: str, after: float | None = None, doubtful: bool = False, remedy: str | None = None) -> None:
         super().__init__(problem)
-        self.after, self.nonsense = after, nonsense
+        self.after, self.doubtful = after, doubtful
+        self.remedy = remedy or "see to the server and run the same command again to go on, or raise serve.patience"
 
 
 def _sleep(seconds: float) -> bool:
@@ -86,6 +95,9 @@ class Endpoint:
         self.section, self.url = section, section.endpoint
         self.offers_probabilities: bool | None = None
         self._say, self._said = say, set[str]()
+        # Models that are known to be there; of others, when the server was last asked to load them, and why it could not.
+        self._answered = set[str]()
+        self._loading, self._loaded = Lock(), dict[str, tuple[float, str | None]]()
         self._token_limit = "max_tokens"
         key = os.environ.get(KEY)
         parts = urlsplit(self.url)
@@ -138,8 +150,14 @@ class Endpoint:
             wait: Sleeps for so many seconds; True if nobody wants the answer any more.
 
         Raises:
-            RefusalError: The server refuses the request. ServerError: It did not answer for `serve.patience` seconds.
+            RefusalError: The server refuses the request. ServerError: It did not answer for `serve.patience` seconds, or says
+                again and again that it cannot load the model.
         """
+        answer = self._ask(fields, max_tokens, wait)
+        self._answered.add(str(fields["model"]))
+        return answer
+
+    def _ask(self, fields: Mapping[str, Any], max_tokens: int, wait: Callable[[float], bool]) -> Answer:
         limit = self._token_limit
 
         def post() -> Any:
@@ -157,21 +175,21 @@ class Endpoint:
 
     def _persist(self, send: Callable[[], Any], read: Callable[[Any], T], model: str, wait: Callable[[float], bool]) -> T:
         """Tries until there is an answer, or until `patience` seconds have gone by since the first failure."""
-        start, tries, nonsense = None, 0, 0
+        start, tries, doubtful = None, 0, 0
         while True:
             try:
                 return read(self._attempt(send, model))
             except _PassingError as problem:
                 now = monotonic()
                 start = now if start is None else start
-                tries, nonsense = tries + 1, nonsense + 1 if problem.nonsense else 0
+                tries, doubtful = tries + 1, doubtful + 1 if problem.doubtful else 0
                 left = start + self.section.patience - now
-                if left <= 0 or nonsense >= _NONSENSE or (problem.after or 0) > left:
+                if left <= 0 or doubtful >= _HOPELESS or (problem.after or 0) > left:
                     asks = f", asks to wait {problem.after:.0f} s more" if problem.after else ""
                     raise ServerError(
                         f"{self.url}: {problem}{asks} (asked for {model}); gave up after {tries} "
-                        f"{'try' if tries == 1 else 'tries'} in {now - start:.0f} s. What was answered is kept: see to the "
-                        "server and run the same command again to go on, or raise serve.patience"
+                        f"{'try' if tries == 1 else 'tries'} in {now - start:.0f} s. What was answered is kept: "
+                        f"{problem.remedy}"
                     ) from None
                 self.say_once(f"{self.url}: {problem}; trying again for up to {self.section.patience:g} s")
                 longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
@@ -189,21 +207,43 @@ class Endpoint:
             cause = error.__cause__ or error
             raise _PassingError(f"connection lost or refused ({self._clean(first_line(_exception(cause)))})") from None
         except APIStatusError as error:
-            status, message = error.status_code, self._message(error)
-            out_of_money = getattr(error, "code", None) == "insufficient_quota"
-            if (status in _PASSING or status >= 500) and not out_of_money:
+            status, message, code = error.status_code, self._message(error), getattr(error, "code", None)
+            unknown = status == _FAILED and model not in self._answered and says_unknown(message, code)
+            if (status in _PASSING or status >= 500) and code != "insufficient_quota" and not unknown:
+                if status == _FAILED and (why := self._unloadable(model, message)):
+                    remedy = f"see the server's log{self._known() or '; serve.names says which model is meant'}"
+                    raise _PassingError(f"it cannot load the model ({why})", doubtful=True, remedy=remedy) from None
                 said = f" ({message})" if message else ""
                 raise _PassingError(f"status {status}{said}", _after(error.response.headers)) from None
             raise RefusalError(self._refusal(status, message, model), status) from None
         except (ValueError, OpenAIError) as error:
-            raise _PassingError(f"answers what is not JSON ({self._clean(first_line(error))})", nonsense=True) from None
+            raise _PassingError(f"answers what is not JSON ({self._clean(first_line(error))})", doubtful=True) from None
+
+    def _unloadable(self, model: str, message: str) -> str | None:
+        """Why a server cannot load a model that it failed at without a reason; None where that cannot be known."""
+        from openai import OpenAIError
+
+        address, failed = load_address(self.url, message), monotonic()
+        if address is None or model in self._answered:
+            return None
+        # Many requests fail together: one attempt after all of them tells for all.
+        with self._loading:
+            when, why = self._loaded.get(model, (0.0, None))
+            if when < failed:
+                when = monotonic()
+                try:
+                    why = load_problem(str(self._client.post(address, body={"model": model}, cast_to=str)))
+                except (OpenAIError, ValueError):
+                    why = None
+                self._loaded[model] = when, why
+        return None if why is None else self._clean(" ".join(why.split()))[:_SHOWN]
 
     def _refusal(self, status: int, message: str, model: str) -> str:
         if status in _DENIED:
             # What it says of a key may repeat parts of it.
             given = "refuses the key that it was given" if self._has_key else "wants a key"
             return f"{self.url}: {given} (status {status}); put the right one into the environment variable {KEY}"
-        known = self._known() if status == 404 else ""
+        known = self._known() if status in (404, _FAILED) else ""
         return f"{self.url}: refuses the request for {model} (status {status}): {message or 'no reason given'}{known}"
 
     def _known(self) -> str:
@@ -264,7 +304,7 @@ def _read(data: Any) -> Answer:
             first = [(str(entry["token"]), float(entry["logprob"])) for entry in tokens[0].get("top_logprobs") or []]
     except (TypeError, KeyError, IndexError, AttributeError, ValueError):
         start = " ".join(str(data).split())[:80]
-        raise _PassingError(f"answers what is no chat completion ({without_secrets(start)})", nonsense=True) from None
+        raise _PassingError(f"answers what is no chat completion ({without_secrets(start)})", doubtful=True) from None
     if not isinstance(text, str):
-        raise _PassingError("answers with something other than text", nonsense=True)
+        raise _PassingError("answers with something other than text", doubtful=True)
     return Answer(text, *counts, first or None)

@@ -34,13 +34,20 @@ class Journal:
     May be used by many threads at once.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Reads what an earlier run left; a line that an interruption cut off is asked again."""
+    def __init__(self, path: Path | None = None, anew: bool = False) -> None:
+        """Reads what an earlier run left; a line that an interruption cut off is asked again.
+
+        Args:
+            anew: What an earlier run left counts for nothing. It stays in its place, and what is added in memory, until
+                :meth:`begin`.
+        """
         self._path, self._lock = path, Lock()
         self._values: dict[str, Any] = {}
         self._usage: dict[str, Usage] = {}
         self._ends = True
-        if path is not None and path.exists():
+        #: What is to replace the file; None once there is nothing to replace.
+        self._held: list[str] | None = [] if anew else None
+        if path is not None and path.exists() and not anew:
             text = path.read_bytes()
             self._ends = text.endswith(b"\n") or not text
             for line in text.split(b"\n"):
@@ -66,18 +73,18 @@ class Journal:
         with self._lock:
             self._values[key] = value
             self._count(model, usage)
-            if self._path is None:
-                return
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                # A text of a model may hold halves of characters.
-                with self._path.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-                    file.write(f"{line}\n" if self._ends else f"\n{line}\n")
+            if self._held is not None:
+                self._held.append(line)
+            else:
+                self._write("a", f"{line}\n" if self._ends else f"\n{line}\n")
                 self._ends = True
-            except OSError as error:
-                raise RunError(
-                    f"{self._path}: cannot be written ({error.strerror}); run the same command again to go on"
-                ) from None
+
+    def begin(self) -> None:
+        """Replaces what an earlier run left, where this one is `anew`. Raises RunError if the file cannot be written."""
+        with self._lock:
+            if self._held is not None:
+                self._write("w", "".join(f"{line}\n" for line in self._held))
+                self._held = None
 
     def usage(self, model: str | None = None) -> Usage:
         """What all of it took, or what one model did."""
@@ -88,6 +95,17 @@ class Journal:
     def models(self) -> list[str]:
         """The models that were asked, in the order in which they first were."""
         return [*self._usage]
+
+    def _write(self, mode: str, text: str) -> None:
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # A text of a model may hold halves of characters.
+            with self._path.open(mode, encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+                file.write(text)
+        except OSError as error:
+            raise RunError(f"{self._path}: cannot be written ({error.strerror}); run the same command again to go on") from None
 
     def _count(self, model: str, usage: Usage) -> None:
         self._usage[model] = self._usage.get(model, Usage()) + usage

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from moralfit.errors import RecipeError, RunError
-from moralfit.evaluate._estimates import main_beliefs
+from moralfit.evaluate import main_beliefs
 from moralfit.files import read_json
 from moralfit.files import sha256 as checksum
 from moralfit.recipe import Recipe, load_recipe, parse_recipe
@@ -127,7 +127,7 @@ def check_cells(cells: Iterable[TrainingCell], source: str) -> None:
         RecipeError: They do not; the message lists each problem with the cells that have it.
     """
     from moralfit.errors import TrainingError
-    from moralfit.train._options import check_options
+    from moralfit.train import check_options
 
     cells = list(cells)
     problems: dict[str, list[str]] = {}

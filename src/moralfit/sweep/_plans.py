@@ -21,8 +21,7 @@ from moralfit.agents import LanguageAgent
 from moralfit.chat import LocalChat
 from moralfit.console import bar
 from moralfit.errors import GameError, ModelError, RunError
-from moralfit.evaluate import Item, find_adapter, items
-from moralfit.evaluate._play import play
+from moralfit.evaluate import Item, find_adapter, items, play
 from moralfit.files import read_json, write_json
 from moralfit.files import sha256 as checksum
 from moralfit.games import Game, Strategy

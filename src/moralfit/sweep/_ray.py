@@ -6,11 +6,10 @@ import logging
 import os
 import platform
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.console import Console
 from moralfit.errors import RunError
 from moralfit.sweep._cells import Cell, Outcome, attempt, log_of
 from moralfit.sweep._recipe import WorkerSection
+from moralfit.sweep._temporary import session_folder
 
 #: Cells hand over nothing but an outcome, so that the store may be as small as Ray allows.
 _STORE = 80 * 1024 * 1024
@@ -116,8 +116,11 @@ def _session(ray: Any, address: str | None) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     if ray.is_initialized():
         raise RunError("Ray is in use in this process already; end that session with ray.shutdown() first")
-    temporary = None if address else tempfile.mkdtemp(prefix="moralfit-ray-", dir=_SHORT if _SHORT.is_dir() else None)
-    try:
+    with ExitStack() as ending:
+        temporary = None
+        if not address:
+            temporary = str(ending.enter_context(session_folder(_SHORT if _SHORT.is_dir() else Path(tempfile.gettempdir()))))
+        ending.callback(ray.shutdown)
         try:
             if address:
                 ray.init(address=address, **quiet)
@@ -132,10 +135,6 @@ def _session(ray: Any, address: str | None) -> Iterator[None]:
         if not address and not all(ip_address(node["NodeManagerAddress"]).is_loopback for node in ray.nodes()):
             raise RunError("Ray would be open to other machines, which this version of it should not be; use ray==2.60")
         yield
-    finally:
-        ray.shutdown()
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_size(ray: Any, workers: WorkerSection, own: bool, say: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ from moralfit.sweep._grid import TrainingCell, check_cells, training_cells
 from moralfit.sweep._recipe import SweepRecipe
 from moralfit.sweep._summary import as_csv, grid_table, summarise_grid
 from moralfit.sweep._tournament import build_tournament, summarise_tournament, tournament_tables
+from moralfit.train import asks_libraries
 
 _RECIPE = "sweep.yaml"
 _TIMINGS = "timings.json"
@@ -77,8 +78,9 @@ def run_sweep(
         RecipeError, ModelError, RunError: As :func:`plan_sweep`; or a cell's folder holds something else; or Ray cannot be had.
     """
     plan = plan_sweep(sweep, source)
-    if sweep.grid is not None and any(_asks_libraries(cell) for cell in plan.cells):
-        check_cells([cell for cell in plan.cells if isinstance(cell, TrainingCell)], source)
+    trained = [cell for cell in plan.cells if isinstance(cell, TrainingCell)]
+    if any(asks_libraries(cell.recipe) for cell in trained):
+        check_cells(trained, source)
     folder = sweep.folder
     missing = _missing(plan.cells)
     _claim(folder, sweep)
@@ -159,13 +161,6 @@ def _claim(folder: Path, sweep: SweepRecipe) -> None:
     if folder.exists() and not (folder / _RECIPE).exists() and any(folder.iterdir()):
         raise RunError(f"{folder}: exists and is not the folder of a sweep; move it away, or choose another name or output")
     write_text(folder / _RECIPE, sweep.as_yaml())
-
-
-def _asks_libraries(cell: Cell) -> bool:
-    """Whether a recipe says something that only TRL or PEFT can judge. To load them takes seconds, and few recipes do."""
-    from moralfit.train.__main__ import _asks_libraries
-
-    return isinstance(cell, TrainingCell) and _asks_libraries(cell.recipe)
 
 
 def _write(folder: Path, summary: dict[str, Any]) -> None:

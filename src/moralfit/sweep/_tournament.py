@@ -18,9 +18,8 @@ from moralfit.errors import MoralfitError, RecipeError, RunError
 from moralfit.evaluate import find_adapter
 from moralfit.files import read_json
 from moralfit.files import sha256 as checksum
-from moralfit.pricing import PricingRecipe, analyse, run_experiment
-from moralfit.pricing._recipe import SPEAKING as SPEAKING_FIRMS
-from moralfit.pricing._statistics import mean_over_runs
+from moralfit.pricing import SPEAKING as SPEAKING_FIRMS
+from moralfit.pricing import PricingRecipe, analyse, mean_over_runs, run_experiment
 from moralfit.recipe import load_as
 from moralfit.sweep._cells import Cell, Row
 from moralfit.sweep._plans import Behaviour, PlansCell, check_players, exact_behaviours, meeting, scenes
@@ -202,6 +201,8 @@ def summarise_tournament(
                     behaviours[cell.agent] = cell.behaviours()
                 elif isinstance(cell, MarketCell):
                     rows += cell.rows()
+                    if notes := read_json(cell.folder / "summary.json")["notes"]:
+                        entry["notes"] = notes
                 entry["status"] = "done"
         except MoralfitError as error:
             entry |= {"status": "failed", "error": str(error)}
@@ -264,6 +265,8 @@ def tournament_tables(summary: Mapping[str, Any]) -> Group:
         tables.append(
             Text(f"Plans that could be read, of {summary['scenes']}: {', '.join(few)}. A scene counts where both could.")
         )
+    for cell in summary["cells"]:
+        tables += [Text(f"Warning: {cell['cell']}: {note}", style="bold red") for note in cell.get("notes", ())]
     tables += [Text(f"{cell['cell']} failed: {cell['error']}") for cell in summary["cells"] if cell["error"]]
     return Group(*tables)
 

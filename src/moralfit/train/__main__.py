@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from moralfit.console import make_console, run_cli, silence_progress_bars
-from moralfit.recipe import Recipe, TrainingSection, load_recipe
+from moralfit.recipe import load_recipe
 from moralfit.train._ranks import one_message, rank_and_count
+from moralfit.train._validate import asks_libraries
 
 app = typer.Typer(add_completion=False)
 
@@ -38,9 +39,9 @@ def _main(recipe: Path, overrides: list[str], validate: bool, dry: bool, overwri
         return
     console = make_console()
     if validate:
-        if _asks_libraries(resolved):
+        if asks_libraries(resolved):
             silence_progress_bars()
-            from moralfit.train._options import check_options
+            from moralfit.train import check_options
 
             check_options(resolved)
         console.print(resolved.as_yaml(), markup=False, highlight=False)
@@ -52,12 +53,6 @@ def _main(recipe: Path, overrides: list[str], validate: bool, dry: bool, overwri
         dry_run(resolved, console)
     else:
         Run(resolved, console).go(overwrite)
-
-
-def _asks_libraries(recipe: Recipe) -> bool:
-    """Whether the recipe says something that only TRL or PEFT can judge. To load them takes seconds, and few recipes do."""
-    usual = TrainingSection.model_fields["schedule"].default
-    return bool(recipe.training.trl or recipe.lora.peft) or recipe.training.schedule != usual
 
 
 if __name__ == "__main__":
