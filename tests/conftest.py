@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -15,8 +20,99 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets Python keep what it compiles, in pytest's own cache, where it is told to leave nothing beside the sources.
+
+    Containers often tell it so. Each worker, and each process that a test starts, would then compile torch, transformers and
+    TRL anew: two thirds of the time that importing them takes.
+    """
+    if sys.dont_write_bytecode and hasattr(config, "cache") and not Path(cache_from_source(pytest.__file__)).exists():
+        sys.pycache_prefix = str(config.cache.mkdir("bytecode"))
+        sys.dont_write_bytecode = False
+        # For the workers, and for what tests start.
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what is there by now, a million objects of torch and its friends, out of what each garbage collection looks at."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Puts it back, or libraries would take it for leaked at the end."""
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Nothing waits for the disk: a power failure would end the tests as well. Those of a full disk have it fail themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def piloted_once() -> Iterator[None]:
+    """The pilots of equal data sets, which take most of the time of a small one, are run once for all tests of a process.
+
+    What they find is a function of the key: `tests/dataset` compares it with another process, which has none of this.
+    """
+    from moralfit.dataset import Sampler, _sample
+
+    pilot = Sampler._question
+    found: dict[Any, Any] = {}
+
+    def once(self: Sampler, name: str, decision: int | None) -> Any:
+        data = self.data.model_dump_json(include={"payoffs", "beliefs"})
+        # A test may put something else in the place of what draws and derives.
+        code = tuple(value for value in vars(_sample).values() if isinstance(value, (FunctionType, int, float)))
+        key = (self.seed, self.preference, data, name, decision, code)
+        if key not in found:
+            found[key] = pilot(self, name, decision)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sampler, "_question", once)
+        yield
+
+
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_once() -> Iterator[dict[str, Any]]:
+    """Reports take equal drawings from what was drawn before, for drawing is most of what a page costs; gives these drawings.
+
+    A drawing is a function of what it is called with, all of which its key shows.
+    """
+    from moralfit.report import _dilemmas, _evaluation, _market, _run, _wants
+
+    drawn: dict[str, Any] = {}
+
+    def once(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def drawing(*given: Any, **named: Any) -> Any:
+            key = repr((draw.__name__, given, sorted(named.items())))
+            assert " object at 0x" not in key
+            if key not in drawn:
+                drawn[key] = draw(*given, **named)
+            return drawn[key]
+
+        return drawing
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in (
+            (_evaluation, ("forest", "ladder")),
+            (_wants, ("forest",)),
+            (_market, ("forest",)),
+            (_dilemmas, ("forest",)),
+            (_run, ("curve",)),
+        ):
+            for name in names:
+                patch.setattr(module, name, once(getattr(module, name)))
+        yield drawn
+
+
+@pytest.fixture(scope="session")
+def tiny(drawn_once: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a two-layer Llama with random weights, a tokenizer trained on our own prompts, and a ChatML template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

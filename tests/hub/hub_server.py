@@ -87,6 +87,8 @@ _RESOLVE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are written one after the other, and the second would wait for the first to be acknowledged.
+    disable_nagle_algorithm = True
     hub: Hub
 
     def log_message(self, *args: Any) -> None:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -46,17 +47,20 @@ def only_train(recipe: Path, *overrides: str) -> Console:
     console = Console(width=200, record=True, file=StringIO())
     run = Run(load_recipe(recipe, overrides), console)
     run._claim(False)
-    kind = run.recipe.data.model_dump_json()
-    if kind in _BUILT and not (run.folder / "dataset").exists():
-        shutil.copytree(_BUILT[kind], run.folder / "dataset")
     run._data()
-    _BUILT[kind] = (run.folder / "dataset").resolve()
     run._train()
     return console
 
 
-#: Data sets of earlier tests: building one takes longer than training on it.
-_BUILT: dict[str, Path] = {}
+@contextmanager
+def elsewhere(tiny: Path, place: Path, **changes: dict[str, Any]) -> Iterator[Path]:
+    """For runs that several tests share: a recipe for the tiny model, in another current folder."""
+    torch.set_num_threads(1)
+    (place / TINY).symlink_to(tiny)
+    values = {**VALUES, **{section: {**VALUES[section], **change} for section, change in changes.items()}}
+    (place / "recipe.yaml").write_text(yaml.safe_dump(values))
+    with chdir(place):
+        yield Path("recipe.yaml")
 
 
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -89,14 +93,8 @@ class TestWholeRun:
         """One run that the tests of this class read and do not change."""
         torch.set_num_threads(1)
         place = tmp_path_factory.mktemp("whole")
-        (place / TINY).symlink_to(tiny)
-        (place / "recipe.yaml").write_text(yaml.safe_dump(VALUES))
-        before = Path.cwd()
-        os.chdir(place)
-        try:
-            train(Path("recipe.yaml"))
-        finally:
-            os.chdir(before)
+        with elsewhere(tiny, place) as recipe:
+            train(recipe)
         return place / FOLDER
 
     def test_folder(self, finished: Path) -> None:
@@ -204,10 +202,27 @@ class TestGoingOn:
 
     CHANGES: dict[str, Any] = {**BRIEF, "lora": {"dropout": 0.1}}
 
-    @pytest.fixture
-    def uninterrupted(self, write_recipe: Recipes) -> dict[str, torch.Tensor]:
-        only_train(write_recipe("whole.yaml", name="whole", **self.CHANGES))
-        return weights(Path("runs/whole-moralis-1"))
+    @pytest.fixture(scope="class")
+    def uninterrupted(self, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+        """What the six steps come to, for all tests of this class."""
+        with elsewhere(tiny, tmp_path_factory.mktemp("uninterrupted"), **self.CHANGES) as recipe:
+            only_train(recipe)
+            return weights()
+
+    @pytest.fixture(scope="class")
+    def broken_off(self, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A run folder as an error before the fifth step leaves it, which the tests copy."""
+
+        def stop(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 4:
+                raise Stop
+
+        place = tmp_path_factory.mktemp("broken-off")
+        with elsewhere(tiny, place, **self.CHANGES) as recipe, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_trainer.Recorder, "on_step_begin", stop)
+            with pytest.raises(Stop):
+                only_train(recipe)
+        return place / FOLDER
 
     @pytest.mark.parametrize(("dtype", "grouped", "at"), [("float32", True, 4), ("float32", False, 5), ("bfloat16", True, 5)])
     def test_after_an_error(
@@ -266,16 +281,9 @@ class TestGoingOn:
 
     @pytest.mark.parametrize("damage", ["cut", "unsealed", "flipped"])
     def test_goes_back_to_the_checkpoint_before(
-        self, damage: str, uninterrupted: dict[str, torch.Tensor], write_recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+        self, damage: str, uninterrupted: dict[str, torch.Tensor], broken_off: Path, write_recipe: Recipes
     ) -> None:
-        def stop(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step == 4:
-                raise Stop
-
-        with monkeypatch.context() as patch:
-            patch.setattr(_trainer.Recorder, "on_step_begin", stop)
-            with pytest.raises(Stop):
-                only_train(write_recipe(**self.CHANGES))
+        shutil.copytree(broken_off, FOLDER)
         newest = FOLDER / "checkpoints/checkpoint-4"
         if damage == "unsealed":
             (newest / "moralfit.json").unlink()
