@@ -56,10 +56,6 @@ def _require_pure_optimum(game: Game, preference: SocialPreferences) -> None:
         )
 
 
-# What the writer of a sample solves, its checker solves again, and a grid has some thousands of payoffs.
-_utility = lru_cache(maxsize=2**13)(Utility)
-
-
 def optimal_plans(game: Game, preference: SocialPreferences, belief: Any) -> Solution:
     """Every pure plan that maximises u(x, belief), ties broken by trembles.
 
@@ -79,7 +75,7 @@ def optimal_plans(game: Game, preference: SocialPreferences, belief: Any) -> Sol
 def best_plans(game: Game, preference: SocialPreferences, belief: Strategy) -> Solution:
     """The best among pure plans; where roles share an information set, a mixed strategy can be better still."""
     y, unit = weights(belief)
-    utility = _utility(game, preference)
+    utility = Utility(game, preference)
     values = utility.of_plans(y, unit)
     tied = highest(values)
     kept = tied if len(tied) == 1 else utility.best_under_trembles(tied, y, unit)
@@ -121,7 +117,7 @@ def equilibrium_belief(game: Game, preference: SocialPreferences) -> Plan | None
 
 def best_replies_to_themselves(game: Game, preference: SocialPreferences) -> list[tuple[Plan, Fraction]]:
     """The pure plans that, trembles included, no pure plan beats when everybody follows them, with their utility u(x, x)."""
-    utility = _utility(game, preference)
+    utility = Utility(game, preference)
     found = []
     for number, plan in enumerate(game.plans()):
         if not utility.withstands_one_change(number):
